@@ -1,4 +1,7 @@
-"""Players: their parameters, and the agents that update them; may import grammars and errors only."""
+"""Players and agents: a player holds parameters, its agent updates them.
+
+This folder may import grammars and errors only.
+"""
 
 from antiphon.agents.agent import Agent as Agent
 from antiphon.agents.arglocopt import (

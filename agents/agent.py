@@ -1,4 +1,4 @@
-"""The protocol of an agent: it receives responses and returns new parameters of its player."""
+"""The protocol of an agent: it receives responses (gradients) and returns new parameters of its player."""
 
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
@@ -12,8 +12,8 @@ from antiphon.grammars.oracle import State
 class Agent(Protocol):
     """The optimizer of one player, built as `Agent(parameters: Sequence[Tensor], **arguments)`.
 
-    An agent sees only the responses. It may update the given parameters in place and return them from `move`, or
-    return other tensors. It draws random numbers only from a generator of its own.
+    An agent sees only its player's parameters and responses (gradients). It may update the given parameters in place
+    and return them from `move`, or return other tensors. It draws random numbers only from a generator of its own.
     """
 
     def hear(self, response: Sequence[Tensor]) -> None:
@@ -36,5 +36,8 @@ class Agent(Protocol):
         ...
 
     def load(self, state: State) -> None:
-        """Continue from `state`. The agent was built with the parameters as they were when `state` was saved."""
+        """Continue from a state that the method `state` returned.
+
+        The agent was built with the parameters as they were when `state` was saved.
+        """
         ...

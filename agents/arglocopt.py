@@ -1,4 +1,7 @@
-"""Optimizes an objective with its gradients, and certifies the result, a representation (essay, Definition 4)."""
+"""Optimizes an objective with its gradients, and certifies that the result is a local optimum (essay, Definition 4).
+
+The result is called a representation.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,10 +33,10 @@ LBFGS = partial(torch.optim.LBFGS, line_search_fn="strong_wolfe", tolerance_grad
 
 @dataclass(frozen=True, eq=False)
 class Representation(Generic[Theta]):
-    """The function f_theta at the local optimum theta that was found, with a certificate of the optimum.
+    """The function f_theta at the local optimum theta that `arglocopt` found, with a certificate of the optimum.
 
-    value: the objective at theta. gradients: number of queries; each returned the value and the gradient at one point.
-    The certificate counts its own queries. moves: number of moves of the optimizer.
+    value: the objective at theta. gradients: number of queries of the objective; each returned the value and the
+    gradient at one point. The queries of the certificate are not included. moves: number of moves of the optimizer.
     """
 
     parameters: Theta = field(repr=False)
@@ -60,7 +63,7 @@ def arglocmin(
     start: Theta,
     **options: Any,  # of `arglocopt`
 ) -> Representation[Theta]:
-    """Find a local minimum: `arglocopt` with `Direction.MINIMISE` and the same options.
+    """Find a local minimum of `objective` from `start`, with the options of `arglocopt`. The result has a certificate.
 
     >>> found = arglocmin(lambda theta: (theta - 3).square().sum(), torch.zeros(2, dtype=torch.float64))
     >>> found.parameters
@@ -77,7 +80,10 @@ def arglocmax(
     start: Theta,
     **options: Any,  # of `arglocopt`
 ) -> Representation[Theta]:
-    """Find a local maximum: `arglocopt` with `Direction.MAXIMISE` and the same options."""
+    """Find a local maximum of `objective` from `start`, with the options of `arglocopt`.
+
+    The result has a certificate.
+    """
     return arglocopt(objective, start, Direction.MAXIMISE, **options)
 
 
@@ -92,14 +98,14 @@ def arglocopt(
     queries: int = 10_000,
     tolerance: float = 1e-6,
 ) -> Representation[Theta]:
-    """Optimize `objective` from `start` until the norm of the gradient is at most `tolerance`; certify the result.
+    """Optimize `objective` from `start` until the norm of its gradient is at most `tolerance`, and certify the result.
 
     objective: R(f_theta), made of torch operations, twice differentiable at the result. start: the first theta; its
     tensors are not changed.
-    by: the optimizer. The cadence of an agent is not used. function: f(theta, *inputs), called by the representation.
-    queries: after this number of gradients, no further move begins. The search also ends if a move changes no
-    parameter. If the gradient is then still too large, the verdict of the certificate is MOVING. The essay requires
-    `tolerance` only.
+    by: the optimizer; if it specifies an agent, the agent's cadence is not used. function: f(theta, *inputs), which a
+    call of the result computes. queries: after this number of gradients, no further move begins. The search also ends
+    if a move changes no parameter. If the gradient is then still too large, the verdict of the certificate is MOVING.
+    The essay requires `tolerance` only.
     Raises OracleError if the objective is not a finite scalar, AgentError if `by` makes neither optimizer nor agent.
     """
     box = _GrayBox(objective, start, sign_of(direction))
@@ -116,7 +122,7 @@ def arglocopt(
 
 @final
 class _GrayBox:
-    """The objective with the current parameters, their value and gradient, and the number of queries so far."""
+    """An objective, its current parameters with value and gradient, and the number of queries so far."""
 
     def __init__(self, objective: Callable[[Any], Tensor], start: Tensor | Mapping[str, Tensor], sign: float) -> None:
         self._objective, self._sign = objective, sign
@@ -137,14 +143,17 @@ class _GrayBox:
         return torch.cat([each.reshape(-1) for each in self.parameters])
 
     def of_vector(self, vector: Tensor) -> Tensor:
-        """The objective as a function of one vector, (d,)."""
+        """Return the objective at parameters that are given as one vector, (d,)."""
         parts = vector.split([each.numel() for each in self.parameters])
         return self._objective(
             self._shaped(tuple(part.view_as(own) for part, own in zip(parts, self.parameters, strict=True)))
         )
 
     def ask(self) -> float:
-        """Compute the value and the gradient (negated if the objective is maximised). Returns the gradient's norm."""
+        """Compute the objective's value and gradient at the current parameters. Return the norm of the gradient.
+
+        The gradient is negated if the objective is maximised.
+        """
         self.asked += 1
         leaves = tuple(each.detach().requires_grad_() for each in self.parameters)
         with torch.enable_grad():
@@ -166,7 +175,7 @@ class _GrayBox:
 
 
 def _mover(by: By, box: _GrayBox) -> Callable[[], None]:
-    """Return a function that makes one move with the gradient of the last query."""
+    """Return a function that makes one move of the optimizer `by`, with the gradient of the last query."""
     made = by.make("of arglocopt", box.parameters) if isinstance(by, AgentSpecification) else by(box.parameters)
     if isinstance(made, Optimizer):
         return lambda: _step(made, box)
@@ -185,7 +194,10 @@ def _mover(by: By, box: _GrayBox) -> Callable[[], None]:
 
 
 def _step(optimizer: Optimizer, box: _GrayBox) -> None:
-    """Step an optimizer. The first call of its closure reuses the last query; each further call makes a new query."""
+    """Step a torch optimizer.
+
+    The first call of its closure returns the last query; each further call makes a new query.
+    """
     fresh = True
 
     def closure() -> float:

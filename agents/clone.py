@@ -13,9 +13,10 @@ from antiphon.grammars.oracle import State
 
 @final
 class Clone:
-    """A copy of a player's module without gradients. Only `follow` changes it; the schedule calls `follow`.
+    """A copy of a player's module without gradients (a target network). Only `follow` changes the copy; the schedule
+    calls it.
 
-    soft: fraction of one step towards the player, target += soft * (source - target). With None, `follow` copies.
+    soft: `follow` makes the step copy += soft * (player - copy). With None, `follow` copies the player's parameters.
     """
 
     def __init__(self, player: Player, soft: float | None = None) -> None:
@@ -29,7 +30,10 @@ class Clone:
 
     @torch.no_grad()
     def follow(self) -> None:
-        """Step towards the player. Buffers, integers and extra state cannot be averaged and are copied."""
+        """Move the copy's parameters one step towards the player's parameters.
+
+        Buffers, integers and extra state are copied instead, because they cannot be averaged.
+        """
         self.follows += 1
         for target, source in self._parameters:
             if self.soft is None or not (target.is_floating_point() or target.is_complex()):
@@ -43,11 +47,16 @@ class Clone:
             target.set_extra_state(copy.deepcopy(source.get_extra_state()))
 
     def state(self) -> State:
-        """Return parameters, buffers and extra state of the copy, and the number of calls of `follow`."""
+        """Return parameters, buffers and extra state of the copy, and the number of steps (calls of `follow`) so
+        far.
+        """
         return {**module_state(self.module), "follows": self.follows}
 
     def load(self, state: State) -> None:
-        """Continue exactly from `state`, in place. Raises ShapeError if the state belongs to another module."""
+        """Continue exactly from a saved state; tensors change in place.
+
+        Raises ShapeError if the state is of another module.
+        """
         load_module(f"the clone of player {self._of!r}", self.module, state)
         self.follows = state["follows"]
 

@@ -19,9 +19,9 @@ class AgentHost:
     """Runs the agent of `player`, on the worker of the player or on another worker.
 
     named: pairs of the name of a parameter and the parameter.
-    in_place: give the agent the parameters and responses themselves instead of copies. Only the torch agent gets them,
-    because it is trusted to change nothing else. The moves are the same either way.
-    Raises ExperimentError or AgentError as `AgentSpecification.make` does.
+    in_place: give the agent the parameters and responses themselves instead of copies of them. Only the torch agent
+    gets them, because it is trusted to change nothing else. The moves are the same either way.
+    Raises ExperimentError when the agent is not found, AgentError when it cannot be built or lacks a method.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class AgentHost:
         return self._ask("state", "its state", self._agent.state)
 
     def load(self, state: State, parameters: Sequence[Tensor]) -> None:
-        """Build a new agent for `parameters`, and let it continue from `state`.
+        """Build a new agent for `parameters`, and let it continue from a saved state.
 
         parameters: as they were when `state` was saved. The state may come from another device: its floating tensors
         with at least one dimension are moved to the device of the parameters.

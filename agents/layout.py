@@ -62,9 +62,11 @@ class Layout:
         self._infinite = {name: ~value.detach().isfinite() for name, value in whole if not value.isfinite().all()}
 
     def response(self, response: Sequence[Tensor] | Tensor) -> Sequence[Tensor]:
-        """Return the response as one tensor per parameter. A flat vector is split into views, without a copy.
+        """Return the response of a player (its gradient) as one tensor per parameter. A flat vector is split into
+        views, without a copy.
 
-        Raises ShapeError that names the player, the parameter, and both types.
+        Raises ShapeError if the response does not fit; it names the player, the parameter, and the expected and actual
+        type.
         """
         tensors = self._split(response) if isinstance(response, Tensor) else response
         found = self.mismatch(tensors)
@@ -73,7 +75,10 @@ class Layout:
         return tensors
 
     def mismatch(self, tensors: object) -> tuple[str, str] | None:
-        """Describe what was expected and what arrived instead; None if the tensors fit."""
+        """Compare tensors with the parameters in number, order, shape and dtype. Return None if they fit.
+
+        Otherwise return two texts: what was expected, and what arrived.
+        """
         if not isinstance(tensors, tuple | list | Sequence):  # the first two are found faster
             return f"a sequence of {len(self._expected)} tensors", type(tensors).__name__
         if len(tensors) != len(self._expected):
@@ -126,7 +131,7 @@ def _refuse_shared_memory(player: str, named: Sequence[tuple[str, Tensor]]) -> N
 
 
 def _overlap(tensors: Sequence[Tensor]) -> bool:
-    """Whether two elements of these views of one storage share a place in memory. Exact, but slow for many tensors."""
+    """Whether two of these views of one storage share an element. The result is exact, but slow for many tensors."""
     size = max(each.untyped_storage().nbytes() // each.element_size() for each in tensors)
     places = torch.arange(size)
     found = [places.as_strided(each.shape, each.stride(), each.storage_offset()).reshape(-1) for each in tensors]

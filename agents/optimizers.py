@@ -38,10 +38,10 @@ _FUSED_DTYPES = frozenset({torch.float32, torch.float64, torch.bfloat16, torch.f
 
 
 def _without_compiler() -> None:
-    """Keep torch.optim from importing torch's compiler, which takes a second per process and is not used here.
+    """Keep torch.optim from importing torch's compiler, which agents do not use. The import takes a second per process.
 
-    torch itself marks functions with the attribute `__dynamo_disable`. If torch renames it, the import only takes its
-    second again.
+    torch itself marks functions with the attribute `__dynamo_disable`. If a version of torch renames the attribute,
+    nothing fails, but the compiler is imported again.
     """
     for method in vars(Optimizer).values():
         inner = getattr(method, "__wrapped__", None)
@@ -118,7 +118,7 @@ def _known(module: ModuleType, root: type, refused: Mapping[str, str]) -> dict[s
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
-    """The known names that are most similar to this one, or all names if none is similar."""
+    """Return the known names that are most similar to `name`, as text; all known names if none is similar."""
     by_lower = {candidate.lower(): candidate for candidate in sorted(known)}
     near = difflib.get_close_matches(name.lower(), by_lower, n=3, cutoff=0.6)
     return " or ".join(repr(by_lower[lower]) for lower in near or by_lower)
@@ -141,7 +141,7 @@ def _check_arguments(role: str, name: str, kind: type, arguments: Mapping[str, A
 
 
 def _options(hint: Any) -> tuple[Any, ...]:
-    """The types that an annotation allows. Any: annotations have no common type."""
+    """Return the types that an annotation allows. Any: annotations have no common type."""
     return get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
 
 
@@ -165,7 +165,10 @@ def _told(options: Sequence[Any]) -> str:  # Any: see `_fits`
 
 
 def _call(role: str, name: str, make: Callable[..., Any], subject: object, arguments: Mapping[str, Any]) -> Any:
-    """Call `make`; raise ExperimentError with torch's message if it refuses. Any: an optimizer or a scheduler."""
+    """Call `make` on the subject with the arguments. If it raises, raise ExperimentError with torch's message.
+
+    Any: an optimizer or a scheduler.
+    """
     try:
         return make(subject, **arguments)
     except (TypeError, ValueError, RuntimeError, KeyError) as error:

@@ -1,4 +1,6 @@
-"""A player on its worker: a module, made with the seed of the player, and the agent that updates its parameters."""
+"""A player on its worker: a module, made with the player's own seed, and the agent that updates the module's
+parameters.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any, final
@@ -20,13 +22,14 @@ from antiphon.grammars.seeds import forked
 
 @final
 class Player:
-    """Hosts the player `name`. Equal factories and seeds make bitwise equal parameters, in any process.
+    """Hosts the player `name`: its module and, usually, its agent. Equal factories and seeds make bitwise equal
+    parameters, in any process.
 
-    specification: that of its agent; None if the agent is on another worker, in an `AgentHost`. Then `install` receives
-    the moves. The torch agent updates the parameters of the module in place; other agents get copies.
-    device: that of parameters, buffers and agent state; None is the CPU. The module is made on the CPU and then moved,
-    so equal seeds make equal numbers on every device.
-    Raises GrammarError for a factory that makes no module, or a module without a parameter that requires a gradient.
+    specification: that of the player's agent; None if the agent is on another worker, in an `AgentHost`. The moves of
+    such an agent are passed to `install`. The torch agent updates the parameters of the module in place; other agents
+    get copies. device: that of parameters, buffers and agent state; None is the CPU. The module is made on the CPU and
+    then moved, so equal seeds make equal numbers on every device. Raises GrammarError for a factory that makes no
+    module, or a module without a parameter that requires a gradient.
     """
 
     def __init__(
@@ -54,7 +57,7 @@ class Player:
         self._agent = AgentHost(name, specification, self.named, specification.in_place) if specification else None
 
     def hear(self, response: Sequence[Tensor] | Tensor) -> None:
-        """Pass a response to the agent. Several responses before a move add up.
+        """Pass a response (a gradient of the parameters) to the player's agent. Several responses before a move add up.
 
         response: one tensor per parameter, or one flat vector of all parameters in order. The torch agent keeps the
         tensors until the move, without a copy, and does not change them.
@@ -69,11 +72,12 @@ class Player:
             self._failure = error
 
     def move(self, round: int) -> str:
-        """Let the agent move, and install the new parameters. Returns "", or the reason why the move was left out.
+        """Let the agent compute new parameters (a move), and copy them into the module. Returns "", or the reason why
+        the move was left out.
 
         Raises ProtocolError if no response came since the last move. Raises AgentError if the agent raises or returns
-        tensors that do not fit; an agent that works on copies has then changed no parameter. With the policy "skip" or
-        "restart", the text of this AgentError is returned instead, and the parameters stay.
+        tensors that do not fit; an agent that works on copies has then changed no parameter of the module. With the
+        policy "skip" or "restart", the text of this AgentError is returned instead, and the parameters stay.
         """
         agent, failure = self._hosted(), self._failure
         self._failure = None
@@ -93,9 +97,10 @@ class Player:
         return ""
 
     def install(self, moved: Sequence[Tensor] | Tensor) -> None:
-        """Copy the move of an agent on another worker into the parameters: one tensor each, or one flat vector.
+        """Copy new parameters, which an agent on another worker computed, into the module.
 
-        Raises ShapeError as `hear` does; the parameters are then unchanged.
+        moved: one tensor per parameter, or one flat vector. Raises ShapeError if they do not fit; the module is then
+        unchanged.
         """
         _copy_into(self.parameters, self._layout.response(moved))
         self.moves += 1
@@ -124,7 +129,7 @@ class Player:
         return {**self._asked("state_dict", lambda: module_state(self.module, whole)), **own}
 
     def load(self, state: State) -> None:
-        """Continue exactly from `state`, in place: `module` and `parameters` stay the same objects.
+        """Continue exactly from a saved state, in place: `module` and `parameters` stay the same objects.
 
         Raises ShapeError, and loads nothing, if the state is of another module; GrammarError when the module raises.
         """
@@ -151,7 +156,11 @@ class Player:
         return made
 
     def _asked(self, method: str, call: Callable[[], Any]) -> Any:
-        """Return the result of `call`; turn an exception of the module into GrammarError. Any: results differ."""
+        """Return the result of `call`, a call of the player's module. An exception of the module becomes a
+        GrammarError.
+
+        Any: results differ.
+        """
         try:
             return call()
         except AntiphonError:

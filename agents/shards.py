@@ -10,11 +10,12 @@ from antiphon.errors import PlacementError
 ELEMENTWISE = (
     *("ASGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "RMSprop", "Rprop", "SGD"),
 )
-"""Optimizers that update each element from its own gradient only. So a shard moves as in the whole parameter."""
+"""Optimizers that update each element from its own gradient only. So they change a shard as the whole parameter."""
 
 
 def shard(module: nn.Module, mesh: DeviceMesh) -> None:
-    """Shard the parameters of a module over the mesh, in place. Only one child module is gathered at a time.
+    """Shard the parameters of a module over the workers of the mesh, in place. Each child module is gathered
+    separately.
 
     Gradients are summed, not averaged, because each cotangent already contains the mean over the batch.
     Raises PlacementError for parameters that FSDP cannot shard.
@@ -53,7 +54,10 @@ def is_sharded(value: Tensor) -> bool:
 
 
 def whole(value: Tensor) -> Tensor:
-    """Return a copy of the whole value. For a sharded value, all workers with a shard must call it together."""
+    """Return a copy of the whole tensor.
+
+    A sharded tensor is gathered: all workers with a shard must call this together.
+    """
     found = value.detach()
     return found.full_tensor().clone() if is_sharded(found) else found.clone()  # pyright: ignore[reportAttributeAccessIssue]
 
@@ -64,7 +68,10 @@ def part(value: Tensor) -> Tensor:
 
 
 def in_parts(value: Tensor, like: Tensor) -> Tensor:
-    """Return the whole `value` sharded as `like`; `value` itself if `like` is not sharded or has another shape."""
+    """Return a whole tensor, sharded in the same way as the tensor `like`.
+
+    If `like` is not sharded or has another shape, return `value` itself.
+    """
     if not is_sharded(like) or is_sharded(value) or value.shape != like.shape:
         return value
     from torch.distributed.tensor import DTensor, distribute_tensor
@@ -74,7 +81,10 @@ def in_parts(value: Tensor, like: Tensor) -> Tensor:
 
 
 def refuse_agent(player: str, agent: str, optimizer: str) -> None:
-    """Raise PlacementError for an agent whose moves of shards would differ from its moves of whole parameters."""
+    """Raise PlacementError unless the agent of a sharded player moves each element of the parameters by itself.
+
+    Other agents would move shards differently from whole parameters.
+    """
     if agent != "torch" or optimizer not in ELEMENTWISE:
         raise PlacementError(
             f"player {player!r} is sharded and its agent is {optimizer if agent == 'torch' else agent!r}; expected "

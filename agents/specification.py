@@ -37,9 +37,9 @@ class AgentSpecification:
 
     agent: "torch" (`TorchAgent`), "module:Class", or an entry point in the group `antiphon.agents`.
     arguments: those of the optimizer if the agent is "torch", else those of the agent. The optimizer, clipping and
-    scheduler fields are only for "torch". cadence: the rounds in which the player moves. on_failure: see `OnFailure`;
-    it applies if an agent other than "torch" raises, or returns wrong shapes or numbers that are not finite.
-    Raises ExperimentError for optimizers, schedulers and arguments that torch does not have or a player cannot use.
+    scheduler fields are only for "torch". cadence: the rounds in which the player moves. on_failure: what to do if an
+    agent other than "torch" raises, or returns wrong shapes or numbers that are not finite (see `OnFailure`). Raises
+    ExperimentError for optimizers, schedulers and arguments that torch does not have or a player cannot use.
     """
 
     agent: str = "torch"
@@ -99,7 +99,7 @@ class AgentSpecification:
 
     @property
     def description(self) -> str:
-        """A text of one line, for tables."""
+        """One line of text that describes the agent, for tables."""
         parts = [_call(self.optimizer if self.in_place else self.agent, self.arguments)]
         parts += [f"norm <= {self.clip_norm}"] if self.clip_norm is not None else []
         parts += [f"elements <= {self.clip_value}"] if self.clip_value is not None else []

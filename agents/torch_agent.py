@@ -72,7 +72,9 @@ class TorchAgent:
         return self._parameters
 
     def _clip(self) -> None:
-        """Clip as torch.nn.utils.clip_grad_value_ and clip_grad_norm_ do, but not in place: responses are read only."""
+        """Clip the gradients like torch's clip_grad_value_ and clip_grad_norm_, but not in place: responses are read
+        only.
+        """
         gradients = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
         if self._clip_value is not None:
             gradients = [gradient.clamp(-self._clip_value, self._clip_value) for gradient in gradients]
@@ -99,7 +101,10 @@ class TorchAgent:
         }
 
     def load(self, state: State) -> None:
-        """Continue exactly from `state`. Raises ExperimentError if it is of another optimizer or scheduler."""
+        """Continue exactly from a saved state.
+
+        Raises ExperimentError if the state is of another optimizer or scheduler.
+        """
         arrived = (state.get("optimizer"), state.get("scheduler"))
         if arrived != self._names:
             raise ExperimentError(
@@ -127,9 +132,10 @@ _HOOKS = (_global_optimizer_pre_hooks, _global_optimizer_post_hooks)
 
 
 def _lean_step(optimizer: Optimizer, scheduler: LRScheduler | None) -> Callable[[], object]:
-    """Return the step of the optimizer without torch's wrapper (profiler, hooks), which takes as long as an SGD step.
+    """Return a function that steps the optimizer without torch's wrapper for profiler and hooks.
 
-    The wrapped step is used if there are global hooks, and with a scheduler, which checks that it was called.
+    The wrapper takes as long as an SGD step. It is kept if there are global hooks, or if there is a scheduler, because
+    a scheduler checks that the wrapped step was called.
     """
     if scheduler is not None:
         return optimizer.step
@@ -138,7 +144,11 @@ def _lean_step(optimizer: Optimizer, scheduler: LRScheduler | None) -> Callable[
 
 
 def _schedule(scheduler: LRScheduler) -> State:
-    """The numbers in the state of a scheduler. Nested entries (milestones, phases) follow from its arguments."""
+    """Return the entries of a scheduler's state that are plain values. Nested entries (milestones, phases) are left
+    out.
+
+    Nested entries follow from the scheduler's arguments.
+    """
     return {key: _copy(value) for key, value in scheduler.state_dict().items() if _is_leaf(value)}
 
 

@@ -48,7 +48,7 @@ def _arm() -> Any:  # Any: a model of MuJoCo
 
 
 def _swing(random: np.random.Generator, limits: NDArray[np.float64]) -> NDArray[np.float64]:
-    """One movement, (STEPS, 3, 7): the angles and their first and second time derivatives."""
+    """Draw one movement, (STEPS, 3, 7): the angles of the seven joints and their first and second time derivatives."""
     middle, reach = limits.mean(1), (limits[:, 1] - limits[:, 0]) / 2
     frequency = 2 * np.pi * random.uniform(0.05, 0.5, (2, 7))
     phase, share = random.uniform(0, 2 * np.pi, (2, 7)), random.uniform(0, 0.5, (2, 7)) * reach

@@ -1,4 +1,6 @@
-"""Compare a player that gets values with one that gets gradients: distance from the minimum after equal queries.
+"""Compare a player that receives only values of a function with a player that receives gradients.
+
+The measure is the distance from the minimum after equal numbers of queries.
 
 python -m benchmarks.black_box [--dimensions 2 10 50] [--budgets 100 1000 10000] [--seeds 0 1 2 3 4]
 """
@@ -29,52 +31,55 @@ TARGET, RADIUS, STEEPEST, FLATTEST = 4.0, 0.1, 2.0, 0.2
 
 
 class Bowl:
-    """(theta - 4)' C (theta - 4), half of C's eigenvalues 0.1 and half 1: (..., dimension) -> (...)."""
+    """The quadratic (theta - 4)' C (theta - 4): (..., dimension) -> (...).
+
+    Half of C's eigenvalues are 0.1, half are 1.
+    """
 
     def __init__(self, dimension: int) -> None:
         self.curvature = curvature(dimension)
 
     def __call__(self, points: Tensor) -> Tensor:
-        """The value at each point; zero at (4, ..., 4)."""
+        """Return the value of the quadratic at each point; it is zero at (4, ..., 4)."""
         away = points - TARGET
         return ((away @ self.curvature) * away).sum(-1)
 
 
 @final
 class NoisyBowl:
-    """A black box that answers the bowl's values with independent normal noise, and counts them."""
+    """A black-box oracle that answers values of a quadratic with independent normal noise, and counts the answers."""
 
     def __init__(self, dimension: int, deviation: float, *, seed: int) -> None:
         self._bowl, self._deviation, self._draws, self._values = Bowl(dimension), deviation, Draws(seed), 0
 
     def answer(self, question: str, inputs: Sequence[Tensor], round: int) -> Sequence[Tensor]:
-        """The noisy values: (batch, dimension) -> (batch,)."""
+        """Return the noisy values of the points: (batch, dimension) -> (batch,)."""
         value = self._bowl(inputs[0])
         self._values += len(value)
         noise = torch.randn(value.shape, generator=self._draws.at(round), dtype=value.dtype)
         return (value + self._deviation * noise,)
 
     def state(self) -> State:
-        """The number of answered values."""
+        """Return the number of answered values."""
         return {"values": self._values}
 
     def load(self, state: State) -> None:
-        """Continue counting from a state."""
+        """Continue counting from a saved state."""
         self._values = state["values"]
 
     def report(self) -> Mapping[str, float]:
-        """The number of answered values."""
+        """Return the number of answered values."""
         return {"values": self._values, "gradients": 0}
 
     def close(self) -> None:
-        """Nothing to release."""
+        """Do nothing: there are no resources to release."""
 
 
 @final
 class Falling:
-    """Gradient descent with step length first / (1 + moves / patience).
+    """An agent for gradient descent with the step length first / (1 + moves / patience).
 
-    The sum of these lengths is infinite and the sum of their squares is finite.
+    The sum of all step lengths is infinite, and the sum of their squares is finite.
     """
 
     def __init__(self, parameters: Sequence[Tensor], first: float, patience: float) -> None:
@@ -94,19 +99,20 @@ class Falling:
         return [each.clone() for each in self._parameters]
 
     def state(self) -> State:
-        """The number of moves."""
+        """Return the number of moves so far."""
         return {"moves": self._moves}
 
     def load(self, state: State) -> None:
-        """Continue from a state."""
+        """Continue from a saved state."""
         self._moves = state["moves"]
 
 
 def players(dimension: int, deviation: float) -> dict[str, tuple[Grammar, float, int]]:
-    """By name: the game, the length of the first step, and the number of queries per move.
+    """Return for each player, by name: the grammar, the length of the first step, and the number of queries per move.
 
-    The first step is the longest one that surely descends. For one random direction, the expected squared estimate is
-    `dimension` times the squared gradient, so the step is `dimension` times shorter.
+    deviation: of the noise in the values. The first step is the longest step that surely decreases the function. With
+    one random direction per move, the expected square of the estimated gradient is `dimension` times the squared
+    gradient. So the step is `dimension` times shorter.
     """
     signs = rademacher((dimension,), batch=1, scale=RADIUS, dtype=torch.float64)
     axes = coordinates(dimension, scale=RADIUS, dtype=torch.float64)
@@ -118,7 +124,10 @@ def players(dimension: int, deviation: float) -> dict[str, tuple[Grammar, float,
 
 
 def agent_of(step: float, deviation: float) -> AgentSpecification:
-    """Constant steps without noise. With noise, falling steps, halved after the first 1 / (step * FLATTEST) moves."""
+    """Return the agent: constant steps if there is no noise; with noise, falling steps.
+
+    Falling steps are half as long after 1 / (step * FLATTEST) moves. deviation: of the noise in the values.
+    """
     if not deviation:
         return agent("SGD", lr=step)
     return agent(agent="benchmarks.black_box:Falling", first=step, patience=1 / (step * FLATTEST))
@@ -143,7 +152,11 @@ def _player(dimension: int) -> Factory:
 
 
 def descend(game: Grammar, by: AgentSpecification, each: int, budgets: Sequence[int], seed: int) -> list[float]:
-    """The distance from the minimum relative to the start, after each budget of queries; Oracle counts the queries."""
+    """Train, and return the distance from the minimum, divided by the distance at the start, after each budget of
+    queries.
+
+    each: queries per move. Oracle counts the queries.
+    """
     found = []
     with launch(game, by, seed=seed) as play:
         for budget in budgets:
@@ -158,7 +171,7 @@ def descend(game: Grammar, by: AgentSpecification, each: int, budgets: Sequence[
 def compare(
     dimensions: Sequence[int], budgets: Sequence[int], seeds: Sequence[int], deviation: float
 ) -> list[list[object]]:
-    """A row for each dimension and player, with medians over seeds."""
+    """Return a table row for each dimension and player: the distances from the minimum, as medians over seeds."""
     rows: list[list[object]] = []
     for dimension in dimensions:
         for name, (game, step, each) in players(dimension, deviation).items():
@@ -172,7 +185,7 @@ def compare(
 
 
 def main() -> None:
-    """Run all players, print, and write the section."""
+    """Run all players, print the results, and write this benchmark's section of RESULTS.md."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dimensions", type=int, nargs="+", default=[2, 10, 50])
     parser.add_argument("--budgets", type=int, nargs="+", default=[100, 1000, 10_000])

@@ -1,4 +1,5 @@
-"""The time to encode and decode a message, and its way through a channel, beside other ways to pass tensors on.
+"""The time to encode and decode a message, and to send it through a channel, compared with other ways to pass tensors
+on.
 
 python -m benchmarks.codec [--repetitions 9] [--largest 65536]
 """
@@ -34,45 +35,48 @@ from benchmarks.paired import Ratio, Times, in_turn, paired_ratio, seconds_a_rou
 from benchmarks.report import machine, table, write_section
 
 SIZES = [4**power for power in range(9)]
-"""KiB: 1 KiB to 64 MiB."""
+"""Sizes of messages in KiB, from 1 KiB to 64 MiB."""
 SECONDS = 0.03
 """Least time of one repetition of one contestant."""
 COPY = "plain copy"
 SESSION = Session("0" * 16, generation=1, deadline=60.0)
 
 Pass: TypeAlias = Callable[[], object]
-"""Passes a message on once."""
+"""A function that passes one message on once."""
 
 
 def message(kib: int, tensors: int) -> tuple[Tensor, ...]:
-    """Random float32 values of this size, in so many tensors of equal size."""
+    """Return random float32 values of `kib` KiB in total, as `tensors` tensors of equal size."""
     return tuple(torch.randn(kib * 256 // tensors) for _ in range(tensors))
 
 
 def pieces(value: Tensor, tensors: int) -> tuple[Tensor, ...]:
-    """The tensors of a message that was passed on as one value. They are views."""
+    """Split a message that was passed on as one tensor into its tensors, as views."""
     return value.chunk(tensors)
 
 
 def edge(number: int, kib: int, back: bool = False) -> Edge:
-    """An edge between the two processes."""
+    """Describe an edge (a message of `kib` KiB) from the parent process to the child, or from the child if `back`."""
     ends = ("Child", "Parent") if back else ("Parent", "Child")
     return Edge(number, "there" if not back else "back", *ends, Phase.QUERY, "zeroth", torch.float32, (kib * 256,))
 
 
 def edges(sizes: Sequence[int]) -> Iterator[tuple[Edge, Edge]]:
-    """For each size, an edge from the parent to the child, and one back."""
+    """For each size, return an edge from the parent process to the child process, and one back."""
     return ((edge(2 * place, kib), edge(2 * place + 1, kib, True)) for place, kib in enumerate(sizes))
 
 
 def copying(values: tuple[Tensor, ...]) -> Pass:
-    """Copy into memory that is used again."""
+    """Return a function that copies the tensors into memory that is reused."""
     targets = [torch.empty_like(each) for each in values]
     return lambda: [target.copy_(each) for target, each in zip(targets, values, strict=True)]
 
 
 def coded(values: tuple[Tensor, ...], readable: bool) -> Pass:
-    """Encode into the frame of the last message, and decode. readable: the value can be read in the frame."""
+    """Return a function that encodes the tensors into the frame (buffer) of the last message, and decodes them.
+
+    readable: whether the decoded tensors may be views of the frame; otherwise they are copied out of it.
+    """
     one = edge(0, sum(each.nbytes for each in values) // 1024)
     value = values[0] if len(values) == 1 else values
     frame = encode(Header.of(SESSION, one, 0), value)
@@ -86,7 +90,7 @@ def coded(values: tuple[Tensor, ...], readable: bool) -> Pass:
 
 
 def saved(values: tuple[Tensor, ...]) -> Pass:
-    """torch.save and torch.load, in memory."""
+    """Return a function that passes the tensors through torch.save and torch.load, in memory."""
 
     def once() -> object:
         buffer = io.BytesIO()
@@ -98,7 +102,7 @@ def saved(values: tuple[Tensor, ...]) -> Pass:
 
 
 def others(values: tuple[Tensor, ...]) -> Mapping[str, Pass]:
-    """The contestants that need no second process."""
+    """Return all measured ways to pass a message on that need no second process, by name."""
     named = {str(place): each for place, each in enumerate(values)}
     return {
         COPY: copying(values),
@@ -112,7 +116,7 @@ def others(values: tuple[Tensor, ...]) -> Mapping[str, Pass]:
 
 
 def channel(me: str, address: Address, run: str, memory: str, sizes: Sequence[int]) -> ProcessGroupChannel:
-    """An open channel of one of the two processes. memory: empty for gloo, else their shared memory's domain."""
+    """Open a channel for the process `me`, "Parent" or "Child". memory: the shared memory domain; empty to use gloo."""
     sites = {name: Site("127.0.0.1", memory=memory) for name in ("Parent", "Child")}
     every = [one for pair in edges(sizes) for one in pair]
     made = ProcessGroupChannel(SESSION, me, {"Parent": 0, "Child": 1}, address, every, "127.0.0.1", run, sites=sites)
@@ -121,7 +125,10 @@ def channel(me: str, address: Address, run: str, memory: str, sizes: Sequence[in
 
 
 def answer(orders: Connection, address: Address, run: str, memory: str, sizes: Sequence[int]) -> None:
-    """The child: for each order (place of the size, first round, number of rounds), send back what arrives."""
+    """The main function of the child process: send every message back to the parent.
+
+    orders: each order is (index of the size, first round, number of rounds); None ends the process.
+    """
     torch.set_num_threads(1)
     mine, pairs = channel("Child", address, run, memory, sizes), list(edges(sizes))
     while (order := orders.recv()) is not None:
@@ -133,7 +140,7 @@ def answer(orders: Connection, address: Address, run: str, memory: str, sizes: S
 
 
 class Channel:
-    """A channel to a second process that sends every message back."""
+    """A channel to a second process, which sends every message back."""
 
     def __init__(self, address: Address, run: str, memory: str, sizes: Sequence[int]) -> None:
         context = get_context("spawn")
@@ -144,7 +151,10 @@ class Channel:
         self._round = 0
 
     def half_trip(self, place: int, values: tuple[Tensor, ...], count: int) -> float:
-        """Send messages of the size at `place` there and back. Returns the seconds of half a round trip."""
+        """Send `count` messages to the second process and back. Return the seconds of half a round trip.
+
+        place: index of the message's size. values: the message.
+        """
         there, back = self._pairs[place]
         value = values[0] if len(values) == 1 else values
         first, self._round = self._round, self._round + count
@@ -165,7 +175,7 @@ class Channel:
 
 @contextmanager
 def channels(sizes: Sequence[int]) -> Iterator[Mapping[str, Channel]]:
-    """The channels that are measured, by name."""
+    """Open the channels that are measured, by name; close them at the end."""
     store, port = serve_store("127.0.0.1")
     with ExitStack() as scope:
         kinds = {"shared memory, half a round trip": shared_memory_domain(), "gloo, half a round trip": ""}
@@ -177,7 +187,7 @@ def channels(sizes: Sequence[int]) -> Iterator[Mapping[str, Channel]]:
 
 
 def repeated(once: Pass) -> Callable[[int], None]:
-    """A function that passes the message on so many times."""
+    """Return a function that passes the message on `count` times."""
 
     def play(count: int) -> None:
         for _ in range(count):
@@ -187,13 +197,16 @@ def repeated(once: Pass) -> Callable[[int], None]:
 
 
 def enough(measure: Callable[[int], float]) -> Callable[[], float]:
-    """Choose how often one repetition repeats, by two trials. Returns a repetition."""
+    """Choose how many calls one measurement makes, from two trials. Return a function that makes one measurement.
+
+    measure: takes the number of calls, returns the seconds of one call.
+    """
     measure(1)
     return partial(measure, max(1, int(SECONDS / measure(1))))
 
 
 def measured(sizes: Sequence[int], tensors: int, repetitions: int, ways: Mapping[str, Channel]) -> list[Times]:
-    """The seconds of every contestant in each repetition, by size."""
+    """Measure the seconds of every way to pass a message on, in each repetition. Returns the times of each size."""
     found = []
     for place, kib in enumerate(sizes):
         values = message(kib, tensors)
@@ -204,7 +217,7 @@ def measured(sizes: Sequence[int], tensors: int, repetitions: int, ways: Mapping
 
 
 def tables(sizes: Sequence[int], found: Sequence[Times]) -> str:
-    """Two tables, a column per size: median times, and ratios to a plain copy."""
+    """Return two tables with one column per size: median times, and ratios to a plain copy."""
     header = ["", *(f"{kib} KiB" if kib < 1024 else f"{kib // 1024} MiB" for kib in sizes)]
 
     def ratio(name: str, times: Times) -> Ratio | str:
@@ -216,7 +229,7 @@ def tables(sizes: Sequence[int], found: Sequence[Times]) -> str:
 
 
 def main() -> None:
-    """Measure, print, and write the section."""
+    """Measure, print the tables, and write this benchmark's section of RESULTS.md."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repetitions", type=int, default=9)
     parser.add_argument("--largest", type=int, default=SIZES[-1], help="size in KiB")

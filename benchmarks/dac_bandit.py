@@ -2,7 +2,8 @@
 
     python -m benchmarks.dac_bandit [--dimensions 10 25 50] [--seeds 0 1] [--rounds 2500]
 
-It runs the experiment `dac-bandit`. The cosine is between Deviator's G and the reward's gradient at Actor's action.
+It runs the experiment `dac-bandit`. Deviator's output G estimates the reward's gradient at Actor's action; the tables
+give the cosine between G and the true gradient.
 """
 
 import argparse
@@ -27,7 +28,11 @@ DISTANCES = (0.8, 0.5, 0.2, 0.1, 0.05)
 
 @dataclass(frozen=True)
 class Seen:
-    """Actor's distance from the best action relative to the start, and the cosine of G and gradient, in one round."""
+    """What was measured after one round of training.
+
+    distance: Actor's distance from the best action, divided by the distance at the start. cosine: between Deviator's
+    output G and the true gradient of the reward.
+    """
 
     round: int
     distance: float
@@ -35,7 +40,10 @@ class Seen:
 
 
 def learn(dimension: int, seed: int, rounds: int, every: int = 20) -> tuple[list[Seen], float]:
-    """Train. Returns the observations after every `every` rounds, and the seconds of training."""
+    """Train Deviator-Actor-Critic on a quadratic bandit.
+
+    Returns the measurements after every `every` rounds, and the seconds of training.
+    """
     lengths = {"dac_bandit.sigma_rounds": rounds, "agent.scheduler_arguments.total_iters": rounds}
     experiment = read_experiment("dac-bandit", {"seed": seed, "dac_bandit.dimension": dimension, **lengths})
     grammar, seconds, seen = experiment.build(), 0.0, []
@@ -74,7 +82,7 @@ def _row(dimension: int, seed: int, seen: list[Seen], seconds: float) -> list[ob
 
 
 def main() -> None:
-    """Train for each dimension and seed, print, and write the section."""
+    """Train for each dimension and seed, print the results, and write this benchmark's section of RESULTS.md."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dimensions", type=int, nargs="+", default=[10, 25, 50])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])

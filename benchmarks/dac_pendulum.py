@@ -16,7 +16,10 @@ from benchmarks.report import machine, table, write_section
 
 
 def learn(name: str, seed: int, steps: Sequence[int], executor: str) -> list[list[object]]:
-    """One row per number of steps: name, seed, steps, mean return, deviation over episodes, seconds of training."""
+    """Train one experiment with one seed. Return one table row per number of environment steps.
+
+    A row has: name, seed, steps, mean return, standard deviation over episodes, seconds of training.
+    """
     experiment = read_experiment(name, {"seed": seed, "executor": executor})
     grammar = experiment.build()
     rows: list[list[object]] = []
@@ -44,7 +47,7 @@ def _summary(name: str, rows: Sequence[Sequence[object]], steps: int) -> str:
 
 
 def main() -> None:
-    """Train on each seed, print, and write the section."""
+    """Train on each seed, print the results, and write this benchmark's section of RESULTS.md."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--experiments", nargs="+", default=["dac", "critic-derivative"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])

@@ -1,12 +1,13 @@
-"""Steps per second of Deviator-Actor-Critic, compared with DDPG of Stable-Baselines3; all in one run, in turn.
+"""Steps per second of Deviator-Actor-Critic, compared with DDPG of Stable-Baselines3. All are measured in one run, in
+turn.
 
 python -m benchmarks.dac_throughput [--rounds 300] [--repetitions 9]
 
 One step of Pendulum-v1 and one update a round; hidden layers of 400 and 300, batch 256, Adam, Gaussian noise, target
 networks that follow with 0.005. It needs Stable-Baselines3 (pip install stable-baselines3).
 
-Then steps that overlap with learning are compared with steps that do not, for an environment that takes time without
-the processor.
+A second table compares environment steps that overlap with learning to steps that do not. Each step of its environment
+only waits, without using the processor.
 """
 
 import argparse
@@ -43,7 +44,10 @@ COPIES, PERIOD = 4, 0.004
 
 
 def game(**changes: Any) -> Grammar:  # Any: values of the experiment's table
-    """Deviator-Actor-Critic on one copy of Pendulum-v1, acting and learning every round. changes: of the table."""
+    """Make a Deviator-Actor-Critic grammar on one copy of Pendulum-v1 that acts and learns in every round.
+
+    changes: settings of the experiment's table that replace those of the benchmark.
+    """
     same = {"batch": BATCH, "warmup": STARTS, "learn_from": STARTS, "gamma": GAMMA, "soft": SOFT, "widths": WIDTHS}
     noise = {"sigma_start": SIGMA, "sigma_end": SIGMA, "reward_scale": 1.0}
     return build(DacTable.model_validate({"envs": 1, "act_every": 1, **same, **noise, **changes}))
@@ -51,19 +55,21 @@ def game(**changes: Any) -> Grammar:  # Any: values of the experiment's table
 
 @final
 class Device(gymnasium.Wrapper[Any, Any, Any, Any]):
-    """A pendulum with a control period: each step waits PERIOD seconds, without the processor, as a robot does."""
+    """A pendulum whose steps take time, like those of a robot: each step waits PERIOD seconds without using the
+    processor.
+    """
 
     def __init__(self) -> None:
         super().__init__(gymnasium.make("Pendulum-v1"))
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:  # Any: an environment's
-        """See `gymnasium.Env.step`."""
+        """Wait PERIOD seconds, then make one step of the pendulum."""
         time.sleep(PERIOD)
         return self.env.step(action)
 
 
 def theirs(threads: int, rounds: int) -> Callable[[], float]:
-    """DDPG of Stable-Baselines3, as a function that makes `rounds` steps and returns steps per second."""
+    """Return a function that trains DDPG of Stable-Baselines3 for `rounds` steps, and returns steps per second."""
     try:
         ddpg = importlib.import_module("stable_baselines3").DDPG
         noise = importlib.import_module("stable_baselines3.common.noise").NormalActionNoise
@@ -100,7 +106,7 @@ def theirs(threads: int, rounds: int) -> Callable[[], float]:
 
 
 def ours(executor: Executor, rounds: int) -> Callable[[], float]:
-    """An executor as a function that plays rounds and returns rounds per second."""
+    """Return a function that plays `rounds` rounds with this executor, and returns rounds per second."""
     executor.play(STARTS + 50)
 
     def play() -> float:
@@ -112,7 +118,7 @@ def ours(executor: Executor, rounds: int) -> Callable[[], float]:
 
 
 def contestants(scope: ExitStack, rounds: int) -> dict[str, Callable[[], float]]:
-    """All that is measured, by name."""
+    """Return everything that is measured, by name: functions that train, and return rounds per second."""
     grammar = game()
     alone, two = spread(grammar), spread(grammar, FUSED)
     pool = Pool(len(alone.names) + len(two.names))
@@ -131,7 +137,9 @@ def contestants(scope: ExitStack, rounds: int) -> dict[str, Callable[[], float]]
 
 
 def overlapping(scope: ExitStack, rounds: int) -> dict[str, Callable[[], float]]:
-    """The ways to step copies of `Device`, inline, by name."""
+    """Return the ways to step several copies of `Device` in one process, by name: functions that return rounds per
+    second.
+    """
     gymnasium.register("Device-v0", "benchmarks.dac_throughput:Device")
 
     def inline(**changes: Any) -> Callable[[], float]:  # Any: values of the experiment's table
@@ -146,7 +154,7 @@ def overlapping(scope: ExitStack, rounds: int) -> dict[str, Callable[[], float]]
 
 
 def measure(rounds: int, repetitions: int) -> str:
-    """Measure all in turn. Returns the report."""
+    """Measure everything in turn, and return the report as text."""
     with ray_session(num_cpus=16), ExitStack() as scope:
         both = _rates(in_turn(contestants(scope, rounds), repetitions), list(THEIRS.values()))
     with ExitStack() as scope:
@@ -165,7 +173,7 @@ def _rates(found: Times, bases: Sequence[str]) -> str:
 
 
 def main() -> None:
-    """Measure, print, and write the section."""
+    """Measure, print the report, and write this benchmark's section of RESULTS.md."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=300)
     parser.add_argument("--repetitions", type=int, default=9)

@@ -1,9 +1,10 @@
-"""The time of the response phase against the depth of a network: backpropagation and kickback, with slow messages.
+"""The time of the response phase (backward pass) by the depth of a network: backpropagation and kickback, with slow
+messages.
 
 python -m benchmarks.depth [--layers 2 4 8 16] [--delay 0.005] [--rounds 20] [--repetitions 7]
 
 Each layer, Nature and the loss is a worker. The workers are threads of this process, because two cores cannot run so
-many processes at once; a message takes the given delay longer, and a worker that waits needs no core.
+many processes at once. Each message takes `delay` seconds longer than usual. A worker that waits needs no core.
 """
 
 import argparse
@@ -44,7 +45,9 @@ WIDTH, BATCH = 32, 16
 
 
 def grammars(layers: int) -> Mapping[str, Grammar]:
-    """The same Q of so many layers, with two Response graphs."""
+    """Make two grammars on one Query graph with `layers` layers: with the Response graph of backpropagation and of
+    kickback.
+    """
     x = torch.randn(BATCH, WIDTH, generator=torch.Generator().manual_seed(0))
     data = arrays(x, x[:, :1], batch=BATCH, shuffle=False)
     kicked = kickback(data, kicking_layers((WIDTH,), [WIDTH] * (layers - 1)))
@@ -57,7 +60,10 @@ def grammars(layers: int) -> Mapping[str, Grammar]:
 
 @final
 class Slow:
-    """A local channel whose messages take `delay` seconds longer. sent: when each message was sent, for all workers."""
+    """A local channel whose messages take `delay` seconds longer.
+
+    sent: the time at which each message was sent, by (edge, round); all workers share this dict.
+    """
 
     def __init__(self, channel: LocalChannel, delay: float, sent: dict[tuple[int, int], float]) -> None:
         self._channel, self._delay, self._sent = channel, delay, sent
@@ -65,12 +71,12 @@ class Slow:
         self.contribute, self.collect = channel.contribute, channel.collect
 
     def send(self, edge: Edge, round: int, value: Value) -> int:
-        """See `Channel.send`."""
+        """Note the time, and send the value."""
         self._sent[edge.number, round] = time.perf_counter()
         return self._channel.send(edge, round, value)
 
     def receive(self, edge: Edge, round: int) -> Tensor:
-        """See `Channel.receive`."""
+        """Receive the value, and wait until `delay` seconds have passed since it was sent."""
         value = self._channel.receive(edge, round)
         time.sleep(max(0.0, self._sent.pop((edge.number, round)) + self._delay - time.perf_counter()))
         return value
@@ -78,7 +84,7 @@ class Slow:
 
 @final
 class Threads:
-    """Plays an assignment with a thread for each worker."""
+    """Plays a grammar in this process, with a thread for each worker."""
 
     def __init__(self, assignment: Assignment, delay: float) -> None:
         self._assignment, self._first = assignment, 0
@@ -92,7 +98,10 @@ class Threads:
             self._programs.append(LocalProgram(assignment, name, project(schedule, name), hosted, channel))
 
     def response_seconds(self, rounds: int) -> float:
-        """Play rounds. Returns the median time from a round's first response at the loss to the end of its last one."""
+        """Play rounds, and return the median time of the response phase (backward pass) of a round.
+
+        The phase lasts from the first response at the loss to the end of the last response of the round.
+        """
         first, found = self._first, {}
         self._first += rounds
 
@@ -125,7 +134,7 @@ def _median_response(assignment: Assignment, found: Mapping[str, WorkerStatistic
 
 
 def measured(layers: Sequence[int], delay: float, rounds: int, repetitions: int) -> Mapping[int, Times]:
-    """Measure both response graphs for each number of layers, in turn."""
+    """Measure backpropagation and kickback in turn, for each number of layers."""
     found, agent = {}, AgentSpecification.of("SGD", {"lr": 0.001})
     for count in layers:
         players = {
@@ -140,7 +149,7 @@ def measured(layers: Sequence[int], delay: float, rounds: int, repetitions: int)
 
 
 def draw(found: Mapping[int, Times], delay: float) -> None:
-    """Plot the medians against the number of layers."""
+    """Plot the median times against the number of layers, and save the picture."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5, 3.4), layout="constrained")
@@ -156,7 +165,7 @@ def draw(found: Mapping[int, Times], delay: float) -> None:
 
 
 def main() -> None:
-    """Measure, print, draw, and write the section."""
+    """Measure, print the table, draw, and write this benchmark's section of RESULTS.md."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--layers", type=int, nargs="+", default=[2, 4, 8, 16])
     parser.add_argument("--delay", type=float, default=0.005)

@@ -14,7 +14,10 @@ EXPERIMENTS = ("backprop", "backprop-convolutional")
 
 
 def learn(name: str, seed: int, executor: str) -> list[object]:
-    """One row: experiment, seed, executor, accuracy, final loss with all its digits, seconds of training."""
+    """Train one experiment. Return a table row: experiment, seed, executor, accuracy, final loss, seconds of training.
+
+    The loss has all its digits, to show that executors agree.
+    """
     experiment = read_experiment(name, {"seed": seed, "executor": executor})
     grammar = experiment.build()
     with launch(grammar, experiment.agents(grammar), executor=experiment.executor, seed=seed) as game:
@@ -27,7 +30,7 @@ def learn(name: str, seed: int, executor: str) -> list[object]:
 
 
 def main() -> None:
-    """Train, print, and write the section."""
+    """Train, print the table, and write this benchmark's section of RESULTS.md."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--executors", nargs="+", default=["inline", "ray"])

@@ -35,14 +35,17 @@ SHOWN, HALF, BETWEEN = 100, 500, 500
 
 
 def launched(name: str, seed: int, rounds: int | None = None) -> tuple[Experiment, Grammar, Launched]:
-    """An included experiment, its grammar, and the grammar launched inline."""
+    """Read an included experiment. Return it, its grammar, and the grammar launched in this process."""
     experiment = read_experiment(name, {"seed": seed, **({"rounds": rounds} if rounds else {})})
     grammar = experiment.build()
     return experiment, grammar, launch(grammar, experiment.agents(grammar), seed=seed, threads=experiment.threads)
 
 
 def autoencoder(seed: int) -> None:
-    """Train, measure the test bound after the given epochs, and write the section and the picture."""
+    """Train the variational autoencoder, and measure the bound on test images after certain numbers of epochs.
+
+    Write the section of RESULTS.md and the picture.
+    """
     _, grammar, game = launched("vae-mnist", seed)
     x, _ = mnist_arrays("test")
     goals = [*(epoch * EPOCH for epoch in EPOCHS), PUBLISHED]
@@ -70,7 +73,10 @@ def autoencoder(seed: int) -> None:
 
 
 def vae_text(rows: list[list[object]], told: list[float]) -> str:
-    """The section's text."""
+    """Return the text about the variational autoencoder for RESULTS.md. rows: of the table.
+
+    told: bounds on test images.
+    """
     seven = told[EPOCHS.index(7)]
     return (
         "`python -m benchmarks.generative --only vae`: the experiment `vae-mnist`, a 784-400-20 network on "
@@ -86,7 +92,7 @@ def vae_text(rows: list[list[object]], told: list[float]) -> str:
 
 @torch.no_grad()
 def mirrored(grammar: Grammar, states: Mapping[str, State], x: Tensor) -> Tensor:
-    """Rows of test images, each followed by a row of their reconstructions from Encoder's mean."""
+    """Return a picture: rows of test images, each followed by a row of their reconstructions from Encoder's mean."""
     encoder, decoder = trained(grammar, "Encoder", states), trained(grammar, "Decoder", states)
     chosen = x[: SHOWN // 2]
     again = decoder(encoder(torch.zeros(len(chosen), 20), chosen)[0]).sigmoid()
@@ -96,13 +102,16 @@ def mirrored(grammar: Grammar, states: Mapping[str, State], x: Tensor) -> Tensor
 
 @torch.no_grad()
 def decoded(grammar: Grammar, states: Mapping[str, State]) -> Tensor:
-    """Samples of the model, as pixel probabilities."""
+    """Return a picture of random samples of the autoencoder, as pixel probabilities."""
     z = torch.randn(SHOWN, 20, generator=torch.Generator().manual_seed(1))
     return grid(trained(grammar, "Decoder", states)(z).sigmoid(), 10)
 
 
 def adversaries(seed: int, rounds: int | None) -> None:
-    """Train, measure the forged images every `BETWEEN` rounds, and write section and picture at each table row."""
+    """Train the GAN, and compare forged with real images every `BETWEEN` rounds.
+
+    Write the section of RESULTS.md and the picture at each table row.
+    """
     experiment, grammar, game = launched("gan-mnist", seed, rounds)
     real, _ = mnist_arrays("test", image=True)
     one, two = real[:HALF], real[HALF : 2 * HALF]
@@ -123,7 +132,11 @@ def adversaries(seed: int, rounds: int | None) -> None:
 
 
 def gan_picture(one: Tensor, two: Tensor, fake: Tensor, losses: list[float], apart: list[float]) -> None:
-    """Draw real and forged images, and the curves of L and the discrepancy."""
+    """Draw real and forged images, the curve of the objective L, and the curve of the discrepancy of forged and real
+    images.
+
+    one, two: two halves of the test images. fake: forged images. losses: L by round. apart: discrepancies.
+    """
     told = range(BETWEEN, BETWEEN * len(apart) + 1, BETWEEN)
     level = [squared_discrepancy(one, two)] * len(apart)
     curves = {
@@ -134,13 +147,13 @@ def gan_picture(one: Tensor, two: Tensor, fake: Tensor, losses: list[float], apa
 
 
 def apart_from(one: Tensor, two: Tensor) -> tuple[str, str]:
-    """The squared discrepancy and the nearest-neighbour rate of two samples, as text."""
+    """Compare two samples of images. Returns their squared discrepancy and the nearest-neighbour rate, as text."""
     hits = nearest_neighbour_hits(one, two).double().mean()
     return f"{squared_discrepancy(one, two):.4f}", f"{100 * float(hits):.1f} %"
 
 
 def gan_text(rows: list[list[str]]) -> str:
-    """The section's text."""
+    """Return the text about the GAN for RESULTS.md. rows: of the table."""
     header = ["against 500 test images", "L, mean of 500 rounds", "squared discrepancy", "own nearest neighbour"]
     return (
         "`python -m benchmarks.generative --only gan`: the experiment `gan-mnist`, convolutional, non-saturating, on "
@@ -154,7 +167,7 @@ def gan_text(rows: list[list[str]]) -> str:
 
 
 def main() -> None:
-    """Train both, print, and write sections and pictures."""
+    """Train both models, print the results, and write their sections of RESULTS.md and pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", nargs="+", choices=["vae", "gan"], default=["vae", "gan"])

@@ -1,4 +1,5 @@
-"""What grows with players, workers and rounds: rounds per second, start-up, memory, the coordinator's share of a round.
+"""What changes with more players, workers and rounds: rounds per second, start-up, memory, and the coordinator's share
+of a round.
 
 python -m benchmarks.growth [--repetitions 7] [--rounds 1000000]
 """
@@ -40,31 +41,36 @@ PLOT = Path(__file__).with_name("growth.png")
 
 
 def layers(count: int) -> Grammar:
-    """Backpropagation through so many small layers."""
+    """Make the grammar of backpropagation through `count` small layers."""
     return backprop(nature(), {f"Layer{index}": linear() for index in range(count)})
 
 
 def in_process(players: int) -> Assignment:
-    """All layers in one process, without messages."""
+    """Assign the grammar of `players` small layers to one process, without messages."""
     grammar = layers(players)
     return assign(grammar, SGD, placement=together(grammar))
 
 
 def apart(workers: int) -> Assignment:
-    """Each layer on its own worker. Nature is with the first layer, and the loss with the last one."""
+    """Assign a grammar of small layers to workers, one layer each.
+
+    Nature is with the first layer, and the loss with the last layer.
+    """
     grammar = layers(workers)
     fuse = [["Nature", "Layer0"], [f"Layer{workers - 1}", "Loss"]]
     return assign(grammar, SGD, placement=spread(grammar, fuse))
 
 
 def plain(players: int) -> Play:
-    """The same network in plain PyTorch."""
+    """Return a function that trains the same network of `players` small layers in plain PyTorch."""
     x, y = torch.randn(8, WIDTH), torch.randint(WIDTH, (8,))
     return plain_network([linear()() for _ in range(players)], x, y, 0.01)
 
 
 def by_players(repetitions: int) -> tuple[Times, Times]:
-    """Seconds per round in one process, by number of players: of the executor `inline`, and of plain PyTorch."""
+    """Measure the seconds per round in one process, by number of players: of the executor `inline`, and of plain
+    PyTorch.
+    """
     executors = {str(players): InlineExecutor(in_process(players)) for players in PLAYERS}
     ours = {name: partial(seconds_a_round, each.play, CALL) for name, each in executors.items()}
     theirs = {f"plain {players}": partial(seconds_a_round, plain(players), CALL) for players in PLAYERS}
@@ -76,7 +82,7 @@ def by_players(repetitions: int) -> tuple[Times, Times]:
 
 
 def by_workers(pool: Pool, repetitions: int) -> Mapping[int, list[Spent]]:
-    """The time per round on Ray, by number of workers; of the clock, and of the coordinator's process."""
+    """Measure rounds on Ray, by number of workers: the clock time and the CPU time of processes, per round."""
     found: dict[int, list[Spent]] = {workers: [] for workers in WORKERS}
 
     def one(workers: int) -> float:
@@ -90,16 +96,17 @@ def by_workers(pool: Pool, repetitions: int) -> Mapping[int, list[Spent]]:
 
 
 def audited(workers: int, repetitions: int) -> float:
-    """Core seconds, by round, of what the coordinator does with the statistics of a call: unpack, audit, sum up."""
+    """Measure the coordinator's core seconds, per round, for the statistics of one call: unpack, audit, sum up."""
     schedule = apart(workers).schedule
     sent = [pickle.dumps(each) for each in statistics(schedule, CALL)]
     return median(cpu(lambda: heard(schedule, sent, CALL))[0] for _ in range(repetitions)) / CALL
 
 
 def started(workers: int) -> tuple[float, float]:
-    """Seconds to start so many workers, and bytes of each of them (shared pages are divided among the sharers).
+    """Start `workers` workers. Return the seconds that this takes, and the bytes of memory of one worker.
 
-    They are forked from a process that has imported torch, as those of `antiphon run` are.
+    Shared pages are divided among the processes that share them. The workers are forked from a process that has
+    imported torch, as those of `antiphon run` are.
     """
     began = time.perf_counter()
     pool = Pool(workers)
@@ -111,13 +118,16 @@ def started(workers: int) -> tuple[float, float]:
 
 
 def resident() -> float:
-    """The memory of this process now, in MiB."""
+    """Return the current memory of this process, in MiB."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def long_run(rounds: int, call: int = 1000, samples: int = 100) -> tuple[list[int], list[float], float]:
-    """Play a small game for many rounds in this process. Returns rounds and MiB of each sample, and all seconds."""
+    """Play a small game for many rounds in this process.
+
+    Returns the rounds of the samples, their MiB, and the total seconds.
+    """
     at: list[int] = []
     sizes, began = [], time.perf_counter()
     with InlineExecutor(in_process(2)) as run:
@@ -130,7 +140,7 @@ def long_run(rounds: int, call: int = 1000, samples: int = 100) -> tuple[list[in
 
 
 def starts_table(starts: Mapping[int, tuple[float, float]]) -> str:
-    """Start-up time and memory per worker, by the number of workers that start together."""
+    """Return the table of start-up time and memory per worker, by the number of workers that start together."""
     rows = [
         [workers, f"{clock:.2f}", f"{clock / workers * 1e3:.0f}", f"{size / 2**20:.0f}"]
         for workers, (clock, size) in starts.items()
@@ -139,7 +149,7 @@ def starts_table(starts: Mapping[int, tuple[float, float]]) -> str:
 
 
 def players_table(ours: Times, theirs: Times) -> str:
-    """Rounds per second in one process, by number of players."""
+    """Return the table of rounds per second in one process, by number of players."""
     rows = [
         [
             name,
@@ -153,7 +163,7 @@ def players_table(ours: Times, theirs: Times) -> str:
 
 
 def workers_table(found: Mapping[int, Sequence[Spent]], audits: Mapping[int, float]) -> str:
-    """Rounds per second on Ray, and the coordinator's share of a round, by number of workers."""
+    """Return the table of rounds per second on Ray, and the coordinator's share of a round, by number of workers."""
     rows = []
     for workers, repeated in found.items():
         clock = median(each.clock for each in repeated)
@@ -179,7 +189,7 @@ def draw(ours: Times, found: Mapping[int, Sequence[Spent]], at: Sequence[int], s
 
 
 def main() -> None:
-    """Measure, print, and write the section and the plot."""
+    """Measure, print the tables, and write this benchmark's section of RESULTS.md and the plot."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repetitions", type=int, default=7)
     parser.add_argument("--rounds", type=int, default=1_000_000, help="of the long run")

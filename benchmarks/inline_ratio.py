@@ -1,4 +1,5 @@
-"""The executor `inline` compared with loops written by hand in plain PyTorch, for three grammars; in one run, in turn.
+"""The executor `inline` compared with training loops in plain PyTorch, for three grammars. All are measured in one run,
+in turn.
 
 python -m benchmarks.inline_ratio [--repetitions 9]
 """
@@ -34,17 +35,17 @@ CODES = 16
 
 
 def made(layers: Mapping[str, Factory]) -> list[nn.Module]:
-    """The modules of a network."""
+    """Make the modules of a network from their factories, in order."""
     return [factory() for factory in layers.values()]
 
 
 def hidden(width: int) -> dict[str, Factory]:
-    """Three layers with rectifiers."""
+    """Return the factories of three layers with rectifiers, by name."""
     return {f"Layer{index}": Factory.of(Dense, width, width) for index in (1, 2, 3)}
 
 
 def data(width: int, batch: int) -> tuple[Tensor, Tensor]:
-    """Inputs (rows, width) and targets (rows, 1) of eight batches."""
+    """Return the data of eight batches: inputs (rows, width) and targets (rows, 1)."""
     x = torch.randn(8 * batch, width, generator=torch.Generator().manual_seed(0))
     return x, x[:, :1].contiguous()
 
@@ -54,7 +55,11 @@ Step = Callable[[Tensor, Tensor], Tensor]
 
 
 def by_hand(step: Step, modules: list[nn.Module], optimizer: str, width: int, batch: int) -> Play:
-    """A training loop with one optimizer for all parameters."""
+    """Return a training loop in plain PyTorch, as a function that plays rounds. It has one optimizer for all
+    parameters.
+
+    step: computes the loss of a batch, and puts the gradients into the parameters.
+    """
     parameters = [each for module in modules for each in module.parameters()]
     moves = getattr(torch.optim, optimizer)(parameters, lr=RATES[optimizer])
     batches = batches_of(*data(width, batch), batch)
@@ -70,7 +75,9 @@ def by_hand(step: Step, modules: list[nn.Module], optimizer: str, width: int, ba
 
 
 def backprop_pair(width: int, batch: int) -> tuple[Grammar, Step, list[nn.Module]]:
-    """Backpropagation through four layers, as a grammar and by hand."""
+    """Return backpropagation through four layers as a grammar, and as a training step in plain PyTorch with its
+    modules.
+    """
     layers = {**hidden(width), "Output": Factory.of(nn.Linear, width, 1)}
     modules = made(layers)
     network = nn.Sequential(*modules)
@@ -85,7 +92,7 @@ def backprop_pair(width: int, batch: int) -> tuple[Grammar, Step, list[nn.Module
 
 
 def gan_pair(width: int, batch: int) -> tuple[Grammar, Step, list[nn.Module]]:
-    """A GAN with simultaneous moves, as a grammar and by hand."""
+    """Return a GAN with simultaneous updates as a grammar, and as a training step in plain PyTorch with its modules."""
     forger = Factory.of(make_forger, width)
     curator = Factory.of(make_curator, width)
     forge, judge = forger(), curator()
@@ -103,17 +110,17 @@ def gan_pair(width: int, batch: int) -> tuple[Grammar, Step, list[nn.Module]]:
 
 
 def make_forger(width: int) -> nn.Module:
-    """Codes (batch, CODES) to examples (batch, width)."""
+    """Make a GAN's generator: a network from noise (batch, CODES) to examples (batch, width)."""
     return nn.Sequential(nn.Linear(CODES, width), nn.ReLU(), nn.Linear(width, width))
 
 
 def make_curator(width: int) -> nn.Module:
-    """Examples (batch, width) to logits (batch, 1)."""
+    """Make a GAN's discriminator: a network from examples (batch, width) to logits (batch, 1)."""
     return nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 1))
 
 
 def kickback_pair(width: int, batch: int) -> tuple[Grammar, Step, list[nn.Module]]:
-    """Kickback through four layers, as a grammar and by hand."""
+    """Return kickback through four layers as a grammar, and as a training step in plain PyTorch with its modules."""
     layers = kicking_layers((width,), [width] * 3)
     modules = made(layers)
 
@@ -138,7 +145,7 @@ PAIRS = {"backprop": backprop_pair, "gan": gan_pair, "kickback": kickback_pair}
 
 
 def row(name: str, optimizer: str, width: int, batch: int, repetitions: int) -> list[str]:
-    """Measure one grammar beside its loop. Returns a row of the table."""
+    """Measure one grammar and its training loop in plain PyTorch, in turn. Returns a row of the table."""
     grammar, step, modules = PAIRS[name](width, batch)
     with ExitStack() as scope:
         agent = AgentSpecification.of(optimizer, {"lr": RATES[optimizer]})
@@ -164,7 +171,7 @@ def row(name: str, optimizer: str, width: int, batch: int, repetitions: int) -> 
 
 
 def main() -> None:
-    """Measure, print, and write the section."""
+    """Measure, print the table, and write this benchmark's section of RESULTS.md."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repetitions", type=int, default=9)
     given = parser.parse_args()

@@ -34,7 +34,10 @@ ARM_PANEL = "torque that lifts the shoulder"
 
 @dataclass(frozen=True)
 class Contender:
-    """A network and its Response graph R. Two contenders with the same network differ only in R."""
+    """A network, and the method that computes gradients: kickback or backpropagation.
+
+    The two contenders with the same network differ only in the Response graph.
+    """
 
     response: str
     signed: bool
@@ -42,7 +45,7 @@ class Contender:
 
     @property
     def label(self) -> str:
-        """The name in tables."""
+        """The contender's name in tables."""
         return f"{'signed' if self.signed else 'plain'}, {self.weights} | {self.response}"
 
 
@@ -57,7 +60,8 @@ CONTENDERS = (
     Contender("kickback", False, Weights.COHERENT),
 )
 ON_THE_ARM = CONTENDERS[:6]
-"""All but the last pair, which can only play increasing convex functions of its first layer."""
+"""All contenders except the last two, whose networks can only compute increasing
+convex functions of their first layer."""
 
 
 @dataclass(frozen=True)
@@ -76,14 +80,17 @@ class Task:
 
     @property
     def linear(self) -> float:
-        """The test error of linear least squares, for comparison."""
+        """The test error of linear least squares, to compare the networks with."""
         x, other = (torch.cat([part[0], torch.ones(len(part[0]), 1)], 1) for part in (self.train, self.test))
         found = torch.linalg.lstsq(x.double(), self.train[1].double()).solution
         return float((other.double() @ found - self.test[1]).square().mean())
 
 
 def diabetes_task(validate: bool) -> Task:
-    """The training and test splits. If `validate`, the first four fifths of the training split, tested on the rest."""
+    """Return the diabetes data as a task. If `validate`, the test data are the last fifth of the training split.
+
+    The training data are then the first four fifths of the training split.
+    """
     x, y = diabetes_arrays("train")
     cut = 4 * len(x) // 5
     train, test = ((x[:cut], y[:cut]), (x[cut:], y[cut:])) if validate else ((x, y), diabetes_arrays("test"))
@@ -91,7 +98,10 @@ def diabetes_task(validate: bool) -> Task:
 
 
 def arm_task(joint: int, rounds: int, validate: bool) -> Task:
-    """The torque of one joint in 200 movements; 40 other movements are test data, or 40 more if `validate`."""
+    """Return a task: predict the torque of one joint of a simulated arm, from 200 movements.
+
+    The test data are 40 other movements. If `validate`, the test data are 40 further movements.
+    """
     (x, y), (other, target) = movements(200, seed=0), movements(40, seed=2 if validate else 1)
     y, target = y[:, joint : joint + 1], target[:, joint : joint + 1]
     train, test = (_scaled(x, x), _scaled(y, y)), (_scaled(other, x), _scaled(target, y))
@@ -103,7 +113,7 @@ def _scaled(values: np.ndarray, by: np.ndarray) -> Tensor:
 
 
 def make(task: Task, contender: Contender) -> Grammar:
-    """The grammar of a contender: kickback's, or the same Q with the chain rule's R for backpropagation."""
+    """Make the grammar of a contender: kickback, or backpropagation on the same Query graph."""
     layers = kicking_layers(task.train[0].shape[1:], task.widths, signed=contender.signed, weights=contender.weights)
     grammar = kickback(arrays(*task.train, batch=task.batch), layers)
     if contender.response == "kickback":
@@ -113,7 +123,10 @@ def make(task: Task, contender: Contender) -> Grammar:
 
 
 def learn(task: Task, contender: Contender, rate: float, seed: int) -> list[float]:
-    """The test errors after every `task.every` rounds of Adam, in units of the variance of the training targets."""
+    """Train a contender with Adam. Return the test errors after every `task.every` rounds.
+
+    The unit is the variance of the training targets. rate: the learning rate.
+    """
     grammar, (x, y) = make(task, contender), task.test
     errors = []
     with launch(grammar, agent("Adam", lr=rate), placement=together(grammar), seed=seed) as game:
@@ -124,9 +137,10 @@ def learn(task: Task, contender: Contender, rate: float, seed: int) -> list[floa
 
 
 def tune(task: Task, contender: Contender, seeds: Sequence[int], anytime: bool) -> tuple[float, int]:
-    """The learning rate and the number of evaluations (each after `task.every` rounds) with the smallest mean error.
+    """Return the learning rate and the training time with the smallest mean test error over seeds.
 
-    anytime: whether training may stop early; otherwise only the final error counts.
+    The training time is a number of evaluations, each after `task.every` rounds. anytime: whether training may stop
+    early; otherwise only the final error counts.
     """
     found = {}
     for rate in RATES:
@@ -137,7 +151,7 @@ def tune(task: Task, contender: Contender, seeds: Sequence[int], anytime: bool) 
 
 
 def on_diabetes(seeds: Sequence[int], curves: dict[str, Mapping[str, np.ndarray]]) -> str:
-    """The table for diabetes. Adds the curves at the chosen rates to `curves`."""
+    """Train all contenders on diabetes, and return the table. Adds the error curves at the chosen rates to `curves`."""
     rows, drawn = [], {}
     task = diabetes_task(validate=False)
     for contender in CONTENDERS:
@@ -153,7 +167,10 @@ def on_diabetes(seeds: Sequence[int], curves: dict[str, Mapping[str, np.ndarray]
 
 
 def on_the_arm(seeds: Sequence[int], rounds: int, curves: dict[str, Mapping[str, np.ndarray]]) -> str:
-    """The table for the arm. Adds the curves of the joint `TUNED_ON` to `curves`."""
+    """Train all contenders on the arm, and return the table.
+
+    Adds the error curves of the joint `TUNED_ON` to `curves`.
+    """
     rows, drawn = [], {}
     tasks = [arm_task(joint, rounds, validate=False) for joint in range(len(JOINTS))]
     for contender in ON_THE_ARM:
@@ -176,7 +193,7 @@ def _linear(tasks: Sequence[Task]) -> str:
 
 
 def draw(curves: Mapping[str, Mapping[str, np.ndarray]], steps: Mapping[str, int]) -> None:
-    """Draw one panel per task, with a colour per network. Kickback's lines are dashed."""
+    """Draw the error curves: one panel per task, one colour per network. Kickback's lines are dashed."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -198,7 +215,9 @@ def draw(curves: Mapping[str, Mapping[str, np.ndarray]], steps: Mapping[str, int
 
 
 def main() -> None:
-    """Tune and train all contenders, print, and write the section and the picture."""
+    """Tune and train all contenders, print the tables, and write this benchmark's section of RESULTS.md and the
+    picture.
+    """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--rounds", type=int, default=1500, help="for the arm")

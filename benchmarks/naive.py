@@ -1,4 +1,6 @@
-"""The naive solution: a Ray actor per layer, an actor call per message, and tensors passed by reference."""
+"""A naive way to train a network on Ray: an actor per layer, an actor call per message, and tensors passed by
+reference.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +11,7 @@ from torch import Tensor, nn
 
 
 class NaiveLayer:
-    """One layer with its optimizer; forward and backward are actor calls."""
+    """One layer with its optimizer in a process of its own. Other processes call `forward` and `backward`."""
 
     def __init__(self, module: nn.Module, rate: float) -> None:
         torch.set_num_threads(1)
@@ -17,13 +19,16 @@ class NaiveLayer:
         self._optimizer = torch.optim.SGD(module.parameters(), lr=rate)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The layer's output."""
+        """Return the layer's output, and keep what the backward pass needs."""
         self._input = x.clone().requires_grad_()  # Ray's arguments are in read-only memory
         self._output = self._module(self._input)
         return self._output.detach()
 
     def backward(self, cotangent: Tensor) -> Tensor | None:
-        """Update the layer. Returns the gradient with respect to its input."""
+        """Update the layer's parameters. Returns the gradient with respect to the layer's input.
+
+        cotangent: the gradient with respect to the layer's output.
+        """
         self._optimizer.zero_grad()
         self._output.backward(cotangent)
         self._optimizer.step()
@@ -31,10 +36,10 @@ class NaiveLayer:
 
 
 class NaiveLoss:
-    """The loss and its gradient."""
+    """The loss in a process of its own. `both` computes it and its gradient."""
 
     def both(self, output: Tensor, target: Tensor) -> tuple[float, Tensor | None]:
-        """The loss, and its gradient with respect to the output."""
+        """Return the loss, and its gradient with respect to the network's output."""
         leaf = output.clone().requires_grad_()
         loss = nn.functional.cross_entropy(leaf, target)
         loss.backward()
@@ -42,21 +47,24 @@ class NaiveLoss:
 
 
 class NaiveData:
-    """Inputs and labels, in batches of the same size."""
+    """Inputs and labels in a process of their own. `sample` returns the next batch at each call."""
 
     def __init__(self, x: Tensor, y: Tensor, batch: int) -> None:
         self._batches = x.split(batch), y.split(batch)
         self._round = 0
 
     def sample(self) -> tuple[Tensor, Tensor]:
-        """The next batch of inputs and labels."""
+        """Return the next batch of inputs and labels."""
         inputs, labels = self._batches
         self._round += 1
         return inputs[self._round % len(inputs)], labels[self._round % len(inputs)]
 
 
 class NaiveNetwork:
-    """Nature, the layers and the loss, each in an actor. The driver passes object references between their calls."""
+    """A network on Ray: data, layers and loss, each in an actor.
+
+    The driver passes object references between their calls.
+    """
 
     def __init__(self, modules: Sequence[nn.Module], x: Tensor, y: Tensor, rate: float, batch: int) -> None:
         remote: Any = ray.remote  # Any: its stubs do not know actor options
@@ -65,7 +73,7 @@ class NaiveNetwork:
         self._loss = remote(num_cpus=0)(NaiveLoss).remote()
 
     def play(self) -> float:
-        """Play one round. Returns the loss."""
+        """Play one round (forward pass, backward pass and updates). Returns the loss."""
         x, y = self._nature.sample.options(num_returns=2).remote()
         for layer in self._layers:
             x = layer.forward.remote(x)

@@ -1,4 +1,4 @@
-"""The time of a round on three machines with a slow network between them, compared with a simple model.
+"""The time of a round on three machines with a slow network between them, compared with a simple model of messages.
 
 PYTHONPATH=.links python -m benchmarks.network [--width 256] [--batch 64] [--repetitions 5]
 
@@ -47,14 +47,17 @@ HEADERS = 1514 / 1448
 
 @dataclass(frozen=True)
 class Network:
-    """delay: seconds from one machine to another. rate: bits per second out of each machine; 0 for no limit."""
+    """The speed of a network. delay: seconds from one machine to another.
+
+    rate: bits per second out of each machine; 0 for no limit.
+    """
 
     delay: float = 0.0
     rate: float = 0.0
 
     @property
     def label(self) -> str:
-        """The name in tables."""
+        """The network's name in tables."""
         told = [f"{self.delay * 1e3:g} ms"] if self.delay else []
         return ", ".join([*told, *([f"{self.rate / 1e6:g} Mbit/s"] if self.rate else [])]) or "as it is"
 
@@ -82,7 +85,7 @@ class Sizes:
 
 
 def grammars(sizes: Sizes) -> Mapping[str, Grammar]:
-    """Two grammars with the same Q of four layers: R is the chain rule's or kickback's."""
+    """Make two grammars on one Query graph of four layers: backpropagation and kickback."""
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(sizes.batch, sizes.width, generator=generator)
     data = arrays(x, x[:, :1], batch=sizes.batch, shuffle=False)
@@ -93,7 +96,7 @@ def grammars(sizes: Sizes) -> Mapping[str, Grammar]:
 
 
 def placed(grammar: Grammar) -> Placement:
-    """A placement in which successive layers are on different machines.
+    """Return a placement in which successive layers are on different machines.
 
     The first and fourth layers share a machine, and so do the second layer and the loss.
     """
@@ -103,7 +106,7 @@ def placed(grammar: Grammar) -> Placement:
 
 
 def contestants(sizes: Sizes) -> Mapping[str, Assignment]:
-    """All measured assignments, by name."""
+    """Return all measured assignments, by name: each grammar in several orders of its steps."""
     found, agent = {}, AgentSpecification.of("SGD", {"lr": 0.001})
     for name, grammar in grammars(sizes).items():
         for order in (StepOrder.ZERO_BUBBLE, StepOrder.GPIPE):
@@ -114,10 +117,10 @@ def contestants(sizes: Sizes) -> Mapping[str, Assignment]:
 
 @final
 class Model:
-    """A model of a round, from its schedule. Arithmetic takes no time.
+    """A model of the time of a round, computed from its schedule. Arithmetic takes no time.
 
-    A message leaves when its sender reaches that step. It arrives after the delay and the time that its bytes need to
-    leave the machine. Messages from one machine leave one after the other.
+    A message leaves when its sender reaches the step that sends it. It arrives after the delay and the time that its
+    bytes need to leave the machine. Messages from one machine leave one after the other.
     """
 
     def __init__(self, schedule: Schedule, network: Network) -> None:
@@ -126,7 +129,7 @@ class Model:
         self._busy = dict.fromkeys(schedule.workers, 0.0)  # when the last message will have left the worker's machine
 
     def seconds(self, rounds: int = 20) -> float:
-        """Seconds per round when many rounds are played. Rounds overlap where no worker waits."""
+        """Return the modelled seconds per round when many rounds are played. Rounds overlap if no worker waits."""
         self._play(range(rounds))
         before = max(self._clock.values())
         self._play(range(rounds, 2 * rounds))
@@ -147,8 +150,10 @@ class Model:
 
 
 def inside(sizes: Sizes) -> None:
-    """Run on the head: each line of standard input is a JSON pair of name and rounds. Play them and print the
-    milliseconds per round as JSON."""
+    """Read requests from standard input, play them, and print the milliseconds per round as JSON.
+
+    Runs on the head machine. A request is one line with a JSON pair: the name of a contestant, and a number of rounds.
+    """
     torch.set_num_threads(1)
     ray.init(log_to_driver=False)
     with ExitStack() as scope:
@@ -164,7 +169,7 @@ def inside(sizes: Sizes) -> None:
 
 
 class Driver:
-    """Controls the process on the head that runs `inside`."""
+    """Controls a process on the head machine that plays contestants (the process runs `inside`)."""
 
     def __init__(self, cluster: SeveralNetworks, sizes: Sizes) -> None:
         environment = {**cluster.environment, "RAY_ADDRESS": cluster.address}
@@ -176,7 +181,7 @@ class Driver:
         assert self._told() == "ready"
 
     def play(self, name: str, rounds: int) -> float:
-        """Play `rounds` rounds of `name`. Returns milliseconds per round."""
+        """Play `rounds` rounds of the contestant `name`. Returns milliseconds per round."""
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps([name, rounds]) + "\n")
         self._process.stdin.flush()
@@ -214,7 +219,7 @@ def measure(sizes: Sizes, repetitions: int) -> Times:
 
 
 def report(sizes: Sizes, found: Times) -> str:
-    """Two tables: the traffic of each contestant, and the measured round times with those of the model."""
+    """Return two tables: the bytes that each contestant sends, and the measured round times with those of the model."""
     everyone = contestants(sizes)
     rows: list[Sequence[object]] = []
     for name, each in everyone.items():
@@ -234,7 +239,7 @@ def report(sizes: Sizes, found: Times) -> str:
 
 
 def main() -> None:
-    """Measure, print, and write the section."""
+    """Measure, print the tables, and write this benchmark's section of RESULTS.md."""
     parser = argparse.ArgumentParser(description=__doc__)
     for name, default in (("width", 256), ("batch", 64), ("repetitions", 5)):
         parser.add_argument(f"--{name}", type=int, default=default)

@@ -9,11 +9,11 @@ import numpy as np
 from scipy import stats
 
 Times = Mapping[str, Sequence[float]]
-"""By contestant, a time of each repetition."""
+"""The time of each repetition, for each contestant by name."""
 
 
 class Ratio(NamedTuple):
-    """The geometric mean of paired ratios, and its 95 % interval."""
+    """The geometric mean of ratios that are paired by repetition, and its 95 % confidence interval."""
 
     mean: float
     low: float
@@ -26,7 +26,8 @@ class Ratio(NamedTuple):
 def in_turn(contestants: Mapping[str, Callable[[], float]], repetitions: int) -> Times:
     """Measure every contestant once in each repetition. Every second repetition is in the opposite order.
 
-    So a slow change of the machine's speed affects all contestants alike. Each contestant returns its time.
+    So a slow change of the machine's speed affects all contestants alike. A contestant is a function that returns its
+    time.
     """
     times: dict[str, list[float]] = {name: [] for name in contestants}
     for repetition in range(repetitions):
@@ -36,14 +37,14 @@ def in_turn(contestants: Mapping[str, Callable[[], float]], repetitions: int) ->
 
 
 def seconds_a_round(play: Callable[[int], object], rounds: int) -> float:
-    """Play rounds. Returns the seconds of one."""
+    """Play `rounds` rounds, and return the seconds of one round."""
     began = time.perf_counter()
     play(rounds)
     return (time.perf_counter() - began) / rounds
 
 
 def paired_ratio(times: Sequence[float], base: Sequence[float]) -> Ratio:
-    """Return the ratio of two contestants' times, paired by repetition.
+    """Return the mean ratio of `times` to `base`, paired by repetition, with its 95 % confidence interval.
 
     The interval is Student's for the mean of the ratios' logarithms. Raises ValueError for fewer than two repetitions.
 

@@ -1,4 +1,7 @@
-"""Two faster ways to spread a network over processes: Ray's compiled graphs, and torch RPC. The parts are `naive`'s."""
+"""Two faster ways to train a network on several processes: Ray's compiled graphs, and torch RPC.
+
+The layers, the loss and the data are those of `benchmarks.naive`.
+"""
 
 import tempfile
 import warnings
@@ -17,7 +20,10 @@ from benchmarks.naive import NaiveData, NaiveLayer, NaiveLoss
 
 @final
 class CompiledNetwork:
-    """Nature, the layers and the loss, each in an actor, whose calls of a round are compiled once (Ray's own API)."""
+    """A network on Ray: data, layers and loss, each in an actor.
+
+    The calls of a round are compiled once into a Ray graph.
+    """
 
     def __init__(self, modules: Sequence[nn.Module], x: Tensor, y: Tensor, rate: float, batch: int) -> None:
         remote: Any = ray.remote  # Any: its stubs do not know actor options
@@ -35,7 +41,7 @@ class CompiledNetwork:
         self._graph = graph.experimental_compile()
 
     def play(self) -> float:
-        """Play one round. Returns the loss."""
+        """Play one round (forward pass, backward pass and updates). Returns the loss."""
         value, _ = ray.get(self._graph.execute(0))
         return value
 
@@ -45,16 +51,19 @@ class CompiledNetwork:
 
 
 class _Data(NaiveData):
-    """Inputs and labels, for a call with an argument."""
+    """Inputs and labels, for a method that takes an argument, as Ray's compiled graphs need."""
 
     def at(self, _: int) -> tuple[Tensor, Tensor]:
-        """The next batch of inputs and labels."""
+        """Return the next batch of inputs and labels. The argument is not used."""
         return self.sample()
 
 
 @final
 class RpcNetwork:
-    """Nature, the layers and the loss, each in a process. A layer calls the next one, and waits for its gradient."""
+    """A network on torch RPC: data, layers and loss, each in a process.
+
+    Each layer calls the next and waits for its gradient.
+    """
 
     def __init__(self, modules: Sequence[nn.Module], x: Tensor, y: Tensor, rate: float, batch: int) -> None:
         self._folder = tempfile.TemporaryDirectory()
@@ -72,7 +81,7 @@ class RpcNetwork:
             rpc.init_rpc("driver", rank=0, world_size=len(names) + 1, rpc_backend_options=_options(address))
 
     def play(self) -> float:
-        """Play one round. Returns the loss."""
+        """Play one round (forward pass, backward pass and updates). Returns the loss."""
         return rpc.rpc_sync("Nature", _begin)
 
     def close(self) -> None:

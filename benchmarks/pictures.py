@@ -13,7 +13,7 @@ matplotlib.use("Agg")  # without a window
 from matplotlib import pyplot
 
 Curves = Mapping[str, tuple[Sequence[float], Sequence[float]]]
-"""By name: x values and y values."""
+"""For each curve by name: x values and y values."""
 
 
 def grid(images: Tensor, columns: int) -> Tensor:
@@ -51,6 +51,6 @@ def _curves(axis: Any, label: str, curves: Curves) -> None:  # Any: matplotlib's
 
 
 def smooth(values: Sequence[float], over: int) -> list[float]:
-    """Means of successive blocks of `over` values. An incomplete last block is dropped."""
+    """Return the means of successive blocks of `over` values. An incomplete last block is dropped."""
     whole = len(values) // over * over
     return torch.tensor(values[:whole], dtype=torch.float64).reshape(-1, over).mean(1).tolist()

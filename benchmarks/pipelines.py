@@ -1,4 +1,5 @@
-"""Rounds of a pipeline in each order, compared with torch.distributed.pipelining; all in one run, in turn.
+"""Rounds of a pipeline in each order of its steps, compared with torch.distributed.pipelining. All are measured in one
+run, in turn.
 
 python -m benchmarks.pipelines [--width 1024] [--batch 256] [--workers 2] [--microbatches 1 2 4 8] [--repetitions 7]
 """
@@ -42,7 +43,10 @@ INTERLEAVED = "ScheduleInterleaved1F1B"
 
 @dataclass(frozen=True)
 class Sizes:
-    """Sizes of the network and of the measurement. layers: of the network, a multiple of twice the workers."""
+    """Sizes of the network and of the measurement.
+
+    layers: number of layers, a multiple of twice the number of workers.
+    """
 
     width: int
     batch: int
@@ -52,13 +56,13 @@ class Sizes:
 
 
 def layer_factories(sizes: Sizes) -> list[Factory]:
-    """Layers with rectifiers, and a last linear one."""
+    """Return factories of the network's layers: layers with rectifiers, and a linear last layer."""
     hidden = [Factory.of(Dense, sizes.width, sizes.width) for _ in range(sizes.layers - 1)]
     return [*hidden, Factory.of(nn.Linear, sizes.width, CLASSES)]
 
 
 def data(sizes: Sizes) -> tuple[torch.Tensor, torch.Tensor]:
-    """One batch of inputs (batch, width) and labels (batch,)."""
+    """Return one batch: inputs (batch, width) and labels (batch,)."""
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(sizes.batch, sizes.width, generator=generator)
     return x, torch.randint(CLASSES, (sizes.batch,), generator=generator)
@@ -67,7 +71,11 @@ def data(sizes: Sizes) -> tuple[torch.Tensor, torch.Tensor]:
 def ours(
     sizes: Sizes, order: StepOrder, microbatches: int, parts: int, pool: Pool, scope: ExitStack, skip: bool = False
 ) -> Play:
-    """A player for each layer. parts: number of parts of the network on each worker. skip: with a skip connection."""
+    """Start the pipeline on Ray with a player for each layer. Return the function that plays rounds.
+
+    order: of the steps. parts: number of pieces of the network on each worker. skip: whether there is a skip
+    connection.
+    """
     names = [f"Layer{index}" for index in range(sizes.layers)]
     layers = dict(zip(names, layer_factories(sizes), strict=True))
     nature = arrays(*data(sizes), batch=sizes.batch, shuffle=False)
@@ -84,14 +92,17 @@ def ours(
 
 
 def inline(sizes: Sizes, scope: ExitStack) -> Play:
-    """The network in one process. It shows what our products of matrices win, without any pipeline."""
+    """Return a function that plays rounds of the network in one process, with our executor `inline`.
+
+    It shows the effect of our faster matrix products alone, without a pipeline.
+    """
     layers = {f"Layer{index}": factory for index, factory in enumerate(layer_factories(sizes))}
     grammar = backprop(arrays(*data(sizes), batch=sizes.batch, shuffle=False), layers)
     return scope.enter_context(InlineExecutor(assign(grammar, AgentSpecification.of("SGD", {"lr": RATE})))).play
 
 
 def theirs(sizes: Sizes, schedule: str, microbatches: int, parts: int, scope: ExitStack) -> Play:
-    """The same layers as stages of torch.distributed.pipelining."""
+    """Start the same layers as stages of torch.distributed.pipelining. Return the function that plays rounds."""
     modules = [factory() for factory in layer_factories(sizes)]
     each = sizes.layers // (parts * sizes.workers)
     stages = [nn.Sequential(*modules[index : index + each]) for index in range(0, sizes.layers, each)]
@@ -101,7 +112,7 @@ def theirs(sizes: Sizes, schedule: str, microbatches: int, parts: int, scope: Ex
 
 
 def measured(sizes: Sizes, microbatches: int, pool: Pool) -> Times:
-    """Measure all contestants with one number of micro-batches, in turn."""
+    """Measure all pipelines and plain PyTorch in turn, with one number of micro-batches."""
     with ExitStack() as scope:
         plain = plain_network([factory() for factory in layer_factories(sizes)], *data(sizes), RATE)
         found: dict[str, Play] = {PLAIN: plain, "antiphon, inline, one thread": inline(sizes, scope)}
@@ -125,7 +136,7 @@ def measured(sizes: Sizes, microbatches: int, pool: Pool) -> Times:
 
 
 def main() -> None:
-    """Measure, print, and write the section."""
+    """Measure, print the tables, and write this benchmark's section of RESULTS.md."""
     parser = argparse.ArgumentParser(description=__doc__)
     numbers = {"width": 1024, "batch": 256, "workers": 2, "layers": 8, "repetitions": 7}
     for name, default in numbers.items():

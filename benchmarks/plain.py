@@ -1,4 +1,4 @@
-"""The peer of all benchmarks of rounds: the same network in plain PyTorch."""
+"""The network of the benchmarks in plain PyTorch, to compare with."""
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
@@ -8,18 +8,22 @@ import torch
 from torch import Tensor, nn
 
 Play: TypeAlias = Callable[[int], object]
-"""Plays so many rounds."""
+"""A function of a number that plays this number of rounds."""
 
 
 def batches_of(x: Tensor, y: Tensor, batch: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield the next `batch` rows of inputs and labels, over and over. batch: divides the number of rows."""
+    """Yield batches of inputs and labels without end: the next `batch` rows each time, then again from the first row.
+
+    batch: a divisor of the number of rows.
+    """
     return itertools.cycle(list(zip(x.split(batch), y.split(batch), strict=True)))
 
 
 def plain_network(modules: Sequence[nn.Module], x: Tensor, y: Tensor, rate: float, batch: int | None = None) -> Play:
-    """Stack modules, and return a function that trains them by SGD for so many rounds.
+    """Return a function that trains a network by SGD for a number of rounds.
 
-    batch: rows of a round, the next ones in each; all rows by default.
+    modules: the layers of the network, in order. rate: the learning rate. batch: number of rows in a round; each round
+    takes the next rows. None: each round takes all rows.
     """
     batches = batches_of(x, y, batch or len(x))
     network = nn.Sequential(*modules)

@@ -62,14 +62,17 @@ SIGMA, ENVS, BATCH = 0.5, 256, 512
 
 @dataclass
 class Witness:
-    """Collects the gradients delivered to Actor in the last `window` rounds. Their mean estimates the closed form."""
+    """Collects the gradients that Actor received in the last `window` rounds.
+
+    Their mean estimates the true gradient.
+    """
 
     grammar: Grammar
     window: int
     told: list[Tensor] = field(default_factory=list)
 
     def watch(self, _: int, held: Mapping[Slot, Tensor]) -> None:
-        """Keep the gradient delivered to Actor in this round, if any."""
+        """Store the gradient that Actor receives in this round, if there is one. held: all values of the round."""
         (port,) = (each.message for each in self.grammar.response.deliveries if each.player == "Actor")
         slot = Slot(Phase.RESPONSE, port)
         if slot in held:
@@ -77,12 +80,16 @@ class Witness:
 
     @property
     def mean(self) -> Tensor:
-        """The mean gradient, (action, state) like the gain; NaN before the first delivery."""
+        """The mean of the stored gradients, (action, state) like the gain; NaN before the first gradient."""
         return torch.stack(self.told).mean(0) if self.told else torch.full((2, 3), torch.nan, dtype=torch.float64)
 
 
 def game(gain: Tensor, capacity: int) -> Grammar:
-    """DAC on the regulator. Critic is quadratic and Deviator affine, so they can represent the exact solution."""
+    """Make a Deviator-Actor-Critic grammar on the regulator.
+
+    gain: Actor's initial gain. capacity: of the replay memory. Critic is quadratic and Deviator affine, so they can
+    represent the exact solution.
+    """
     state, action = SYSTEM.widths
     return dac(
         regulator(SYSTEM, envs=ENVS, batch=BATCH, capacity=capacity),
@@ -96,13 +103,19 @@ def game(gain: Tensor, capacity: int) -> Grammar:
 
 
 def falling(rounds: int, rate: float, start: int = 0) -> AgentSpecification:
-    """Adam with a learning rate that falls to zero at the last round. start: the first round with a move."""
+    """Return the agent Adam with a learning rate that falls to zero at the last round.
+
+    start: the first round with a move.
+    """
     schedule = {"scheduler": "PolynomialLR", "scheduler_arguments": {"total_iters": rounds - start, "power": 1.0}}
     return AgentSpecification.of("Adam", {"lr": rate}, **schedule, cadence=Cadence(1, start))
 
 
 def learn(grammar: Grammar, actor: AgentSpecification, rounds: int, seed: int, window: int, looks: int = 30) -> Learned:
-    """Play, and evaluate all players `looks` times; Actor's gradient is averaged over the last `window` rounds."""
+    """Train, and evaluate all players `looks` times. Return the final values and the evaluations.
+
+    window: number of rounds over which Actor's gradient is averaged.
+    """
     agents = {"Actor": actor, "Critic": falling(rounds, 0.05), "Deviator": falling(rounds, 0.05)}
     witness, curves = Witness(grammar, window), Curves()
     with InlineExecutor(assign(grammar, agents, seed=seed), watch=witness.watch) as executor:
@@ -142,7 +155,9 @@ def _above(cost: float, best: Tensor) -> float:
 
 
 def main() -> None:
-    """Play both games, print, and write the section and the picture."""
+    """Train with a constant and with a learning Actor, print the results, and write the section of RESULTS.md and
+    the picture.
+    """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rounds", type=int, default=3000)

@@ -1,4 +1,4 @@
-"""The picture of the regulator benchmark: learned quantities and the closed form (dashed)."""
+"""Draws the picture of the regulator benchmark: learned quantities, and their closed form (dashed)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,8 +15,11 @@ from matplotlib import pyplot
 
 @dataclass
 class Curves:
-    """The evaluations during training, in order. value, slope: relative errors. told: gradients delivered to Actor;
-    gradient: their closed form; gain: Actor's gain; each (action, state). cost: mean cost."""
+    """Evaluations during training, in order. value, slope: relative errors of Critic and Deviator.
+
+    told: mean gradients that Actor received; gradient: the true gradients; gain: Actor's gain; each (action, state).
+    cost: mean cost.
+    """
 
     rounds: list[int] = field(default_factory=list)
     value: list[float] = field(default_factory=list)
@@ -27,15 +30,15 @@ class Curves:
     cost: list[float] = field(default_factory=list)
 
     def gradient_error(self, look: int) -> float:
-        """The relative error of the gradient delivered to Actor."""
+        """Return the relative error of the gradient that Actor received, at evaluation `look`."""
         return float((self.told[look] - self.gradient[look]).norm() / self.gradient[look].norm())
 
 
 @dataclass(frozen=True)
 class Learned:
-    """The final values and slopes over n states: value and true_value (n,), slope and true_slope (n, action).
+    """The values and slopes (dQ/da) over n states after training: learned and true.
 
-    curves: the evaluations during training.
+    value, true_value: (n,). slope, true_slope: (n, action). curves: the evaluations during training.
     """
 
     value: Tensor
@@ -46,7 +49,10 @@ class Learned:
 
 
 def draw(path: Path, still: Learned, moving: Learned, best: Tensor, least: float) -> None:
-    """Draw six panels; the upper three are of the constant Actor. best: the optimal gain; least: its cost."""
+    """Draw six panels, and save the picture. The upper three panels show the constant Actor.
+
+    still, moving: results with a constant and a learning Actor. best: the optimal gain; least: its cost.
+    """
     figure, axes = pyplot.subplots(2, 3, figsize=(15, 8.5), layout="constrained")
     _scatter(axes[0, 0], "Critic's value at mu(s), Actor still", still.value, still.true_value)
     _scatter(axes[0, 1], "Deviator's slope at mu(s), Actor still", still.slope, still.true_slope)

@@ -1,4 +1,4 @@
-"""RESULTS.md has one section per benchmark. A benchmark replaces its section when it runs again."""
+"""Writes RESULTS.md, which has one section per benchmark. A benchmark replaces its section when it runs again."""
 
 import os
 import platform
@@ -20,8 +20,7 @@ say little.
 def write_section(title: str, text: str) -> None:
     """Write a section into RESULTS.md, in the place of the section with the same title, or at the end.
 
-    RESULTS.md is read as whole sections, each from its heading to the next one. So the text has no heading of its own
-    of this level. Raises ValueError for such a text.
+    A section ends at the next heading of the first or second level. Raises ValueError for a text with such a heading.
     """
     if heading := _HEADING.search(text):
         raise ValueError(
@@ -36,7 +35,7 @@ def write_section(title: str, text: str) -> None:
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A Markdown table. The first column is left-aligned, the others right-aligned.
+    """Return a Markdown table. The first column is left-aligned, the others right-aligned.
 
     >>> print(table(["who", "ms"], [["plain", 1.5]]))
     | who | ms |
@@ -49,13 +48,16 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def machine() -> str:
-    """The machine and the software versions, in one line."""
+    """Return one line that describes this machine and the versions of the software."""
     release = torch.__version__.split("+")[0]
     return f"{os.cpu_count()} cores ({processor()}), no GPU, Python {platform.python_version()}, torch {release}"
 
 
 def processor() -> str:
-    """The name of the processor. On Linux, where Python knows the architecture only, it is in /proc/cpuinfo."""
+    """Return the name of the processor.
+
+    On Linux it is read from /proc/cpuinfo, because Python knows the architecture only.
+    """
     described = Path("/proc/cpuinfo")
     found = re.search(r"model name\s*: (.*)", described.read_text()) if described.exists() else None
     return found.group(1) if found else platform.processor()

@@ -1,4 +1,5 @@
-"""The time of a round of a network of four layers, each a player, compared with plain PyTorch; all in one run, in turn.
+"""The time of a round of a network of four layers, each a player, compared with plain PyTorch. All are measured in one
+run, in turn.
 
 python -m benchmarks.round_latency [--width 256] [--batch 64] [--rounds 200] [--repetitions 9]
 """
@@ -49,25 +50,25 @@ class Sizes:
 
 
 def layers(sizes: Sizes) -> Mapping[str, Factory]:
-    """Three layers with rectifiers and a linear one."""
+    """Return the layers of the network, by name: three layers with rectifiers, and a linear last layer."""
     hidden = {f"Layer{index}": Factory.of(Dense, sizes.width, sizes.width) for index in (1, 2, 3)}
     return {**hidden, "Layer4": Factory.of(nn.Linear, sizes.width, CLASSES)}
 
 
 def data(sizes: Sizes) -> tuple[torch.Tensor, torch.Tensor]:
-    """Inputs (rows, width) and labels (rows,) of several batches. Every round plays the next batch."""
+    """Return the data of eight batches: inputs (rows, width) and labels (rows,). Every round plays the next batch."""
     generator, rows = torch.Generator().manual_seed(0), 8 * sizes.batch
     x = torch.randn(rows, sizes.width, generator=generator)
     return x, torch.randint(CLASSES, (rows,), generator=generator)
 
 
 def grammar_of(sizes: Sizes) -> Grammar:
-    """The network as a grammar. Nature answers one batch after the other."""
+    """Make the network's grammar. Nature answers one batch after the other."""
     return backprop(arrays(*data(sizes), batch=sizes.batch, shuffle=False), layers(sizes))
 
 
 def peer(kind: type[NaiveNetwork | CompiledNetwork | RpcNetwork], sizes: Sizes, scope: ExitStack) -> Play:
-    """Another way to spread the same network over processes."""
+    """Start the same network on several processes in another way (`kind`). Return the function that plays rounds."""
     network = kind([factory() for factory in layers(sizes).values()], *data(sizes), RATE, sizes.batch)
     scope.callback(network.close)
 
@@ -79,7 +80,10 @@ def peer(kind: type[NaiveNetwork | CompiledNetwork | RpcNetwork], sizes: Sizes, 
 
 
 def contestants(sizes: Sizes, scope: ExitStack, last: dict[str, Played]) -> dict[str, Play]:
-    """All measured executors, by name. An executor of ours stores its last result in `last`."""
+    """Return all measured executors, by name, as functions that play rounds.
+
+    `last` receives the last result of our executors.
+    """
     grammar, agents = grammar_of(sizes), AgentSpecification.of("SGD", {"lr": RATE})
     apart = spread(grammar)
     pool = Pool(3 * len(apart.workers))
@@ -104,7 +108,7 @@ def contestants(sizes: Sizes, scope: ExitStack, last: dict[str, Played]) -> dict
 
 
 def measure(sizes: Sizes) -> str:
-    """Measure all executors in turn. Returns the report."""
+    """Measure all executors in turn, and return the report as text."""
     torch.set_num_threads(1)
     last: dict[str, Played] = {}
     with ray_session(num_cpus=32), ExitStack() as scope:
@@ -122,7 +126,7 @@ def measure(sizes: Sizes) -> str:
 
 
 def _shares(on_ray: Played, inline: Played) -> str:
-    """The busy time and the waiting time of each worker, as text and a table."""
+    """Return the busy time and the waiting time of each worker, as text and a table."""
     whole = max(on_ray.seconds.values()) / on_ray.rounds * 1e3
     busy = {name: (on_ray.seconds[name] - on_ray.waiting[name]) / on_ray.rounds * 1e3 for name in on_ray.seconds}
     rows = [[name, f"{each:.2f}", f"{whole - each:.2f}"] for name, each in busy.items()]
@@ -136,7 +140,7 @@ def _shares(on_ray: Played, inline: Played) -> str:
 
 
 def main() -> None:
-    """Measure, print, and write the section."""
+    """Measure, print the report, and write this benchmark's section of RESULTS.md."""
     parser = argparse.ArgumentParser(description=__doc__)
     for name, default in (("width", 256), ("batch", 64), ("rounds", 200), ("repetitions", 9)):
         parser.add_argument(f"--{name}", type=int, default=default)

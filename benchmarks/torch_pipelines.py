@@ -1,4 +1,7 @@
-"""A peer of our pipelines: the same network as stages of torch.distributed.pipelining, a process for each worker."""
+"""The same network as our pipelines, as stages of torch.distributed.pipelining, to compare with.
+
+Each worker is a process.
+"""
 
 import tempfile
 from collections.abc import Sequence
@@ -15,7 +18,7 @@ from torch.nn.functional import cross_entropy
 
 @final
 class TorchPipeline:
-    """Processes that play rounds of a pipeline, always on the same batch.
+    """Processes that train the stages of a pipeline with torch.distributed.pipelining, always on the same batch.
 
     modules: one per stage; stage i lives in process i modulo `workers`. schedule: name of a class of
     torch.distributed.pipelining, for one stage per process (Schedule1F1B) or several (ScheduleInterleaved1F1B).
@@ -46,7 +49,7 @@ class TorchPipeline:
             pipe.recv()
 
     def play(self, rounds: int) -> float:
-        """Play rounds. Returns the last loss, the mean over the micro-batches."""
+        """Play `rounds` rounds. Returns the loss of the last round, the mean over the micro-batches."""
         for pipe in self._pipes:
             pipe.send(rounds)
         return max(pipe.recv() for pipe in self._pipes)

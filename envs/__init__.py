@@ -1,4 +1,7 @@
-"""Nature: Gymnasium environments, data sets, bandits, Markov decision processes; imports grammars and oracles."""
+"""Oracles that play Nature: Gymnasium environments, data sets, bandits, Markov decision processes.
+
+This folder imports grammars and oracles.
+"""
 
 from antiphon.envs.bandit import quadratic_bandit as quadratic_bandit
 from antiphon.envs.binarized import binarized as binarized

@@ -8,7 +8,11 @@ _GIB = 2**30
 
 
 def refuse_beyond_memory(what: str, needed: int, remedy: str) -> None:
-    """Raise OracleError if less than `needed` bytes of memory are available. If that is unknown, raise nothing."""
+    """Raise OracleError if less than `needed` bytes of memory are available. If the available memory is unknown, do
+    nothing.
+
+    what, remedy: texts for the error.
+    """
     available = available_memory()
     if available is not None and needed > available:
         raise OracleError(
@@ -20,7 +24,7 @@ def refuse_beyond_memory(what: str, needed: int, remedy: str) -> None:
 def available_memory(proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cgroup")) -> int | None:
     """Return the bytes that this process can still allocate: the minimum over the machine and its control group.
 
-    None if neither can be read, as on other systems than Linux.
+    Return None if neither limit can be read, as on other systems than Linux.
     """
     found = [_machine(proc / "meminfo"), _group(groups)]
     return min((each for each in found if each is not None), default=None)

@@ -43,7 +43,7 @@ def curvature(dimension: int, instance: int = 0) -> Tensor:
 
 @final
 class QuadraticReward:
-    """The reward of `quadratic_bandit`. It is deterministic."""
+    """The reward r(a) = -(a - a*)' C (a - a*) of the quadratic bandit. It is deterministic."""
 
     def __init__(self, dimension: int, instance: int, dtype: torch.dtype) -> None:
         self._curvature = curvature(dimension, instance).to(dtype)

@@ -31,7 +31,9 @@ def binarized(declaration: OracleDeclaration) -> OracleDeclaration:
 
 @final
 class Binarized:
-    """The live oracle of `binarized`."""
+    """An oracle that wraps another oracle, and replaces the first output x of its first question by a draw from
+    Bernoulli(x).
+    """
 
     def __init__(self, declaration: OracleDeclaration, *, seed: int) -> None:
         self._asked: Oracle = declaration.make(seed)

@@ -33,8 +33,8 @@ def contextual_bandit(
 
     reward: a function (batch, state), (batch, action) -> (batch,), or a factory that makes it. state, action: widths.
     Questions: observe() -> s; reward(a) -> r for the states of this round, values only.
-    The live oracle raises OracleError if reward is asked before observe, or if a reward has another shape or is not
-    finite.
+    During a run, the oracle raises OracleError if `reward` is asked before `observe`, or if a reward has another shape
+    or is not finite.
     """
     return declared(reward, state, action, batch, symbol, dtype, drawn=True)
 
@@ -42,7 +42,7 @@ def contextual_bandit(
 def declared(
     reward: Reward, state: int, action: int, batch: int, symbol: str, dtype: torch.dtype, drawn: bool
 ) -> OracleDeclaration:
-    """Declare a bandit. drawn: whether its states are drawn from N(0, I); otherwise they are constant ones."""
+    """Declare a bandit. If `drawn`, its states are drawn from N(0, I); otherwise every state is a vector of ones."""
     examples = Batch(symbol)
     questions = (
         Question("observe", (), (EdgeType((examples, state), dtype),)),
@@ -54,9 +54,9 @@ def declared(
 
 @final
 class Bandit:
-    """The live oracle of a bandit. The states of a round are a function of seed and round.
+    """The oracle that plays a bandit during a run. The states that it shows in a round depend on seed and round only.
 
-    Its own state is the number of rewarded actions (pulls) so far.
+    Its saved state is the number of rewarded actions (pulls) so far.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class Bandit:
         return (reward.clone(),)
 
     def state(self) -> State:
-        """Return the number of pulls so far."""
+        """Return the number of rewarded actions (pulls) so far."""
         return {"pulls": self._pulls}
 
     def load(self, state: State) -> None:
@@ -115,7 +115,10 @@ class Bandit:
         self._draws.restart()
 
     def report(self) -> Mapping[str, float]:
-        """Return the pulls so far, and the mean reward since the last report if there was a pull."""
+        """Return the number of rewarded actions (pulls) so far, and the mean reward since the last report.
+
+        The mean is left out if there was no pull.
+        """
         return {"pulls": self._pulls, **self._rewarded.report()}
 
     def close(self) -> None:

@@ -15,10 +15,10 @@ from antiphon.envs.environment import FlatEnvironment, Keywords, Name, make
 
 
 class Advance(NamedTuple):
-    """The result of one step of one copy. If the episode ends, a reset follows in the same step (Gymnasium: SAME_STEP).
+    """The result of one step of one copy of an environment. If the episode ends, the same step resets the copy.
 
-    after: the true next observation. observed: the observation for the next action; if the episode ended, it is the
-    first of the next episode. Both are float32, (width,).
+    Gymnasium calls this SAME_STEP. after: the true next observation. observed: the observation for the next action; if
+    the episode ended, it is the first observation of the next episode. Both are float32, (width,).
     """
 
     after: np.ndarray
@@ -29,7 +29,7 @@ class Advance(NamedTuple):
 
 
 class Copies(Protocol):
-    """Several copies of one environment."""
+    """Several copies of one environment that step together."""
 
     def reset(self, seed: int) -> list[np.ndarray]:
         """Begin an episode in every copy, copy i with the seed `seed + i`. Returns the first observations."""
@@ -50,7 +50,7 @@ class Copies(Protocol):
 
 @final
 class Together:
-    """Runs all copies in this process, one after the other."""
+    """Runs all copies of an environment in this process, one after the other."""
 
     def __init__(self, name: Name, keywords: Keywords, count: int) -> None:
         with ExitStack() as stack:  # if a copy cannot be made, those before are closed
@@ -59,19 +59,19 @@ class Together:
         self._actions: Sequence[np.ndarray] | np.ndarray = ()
 
     def reset(self, seed: int) -> list[np.ndarray]:
-        """See `Copies.reset`."""
+        """Begin an episode in every copy, copy i with the seed `seed + i`. Returns the first observations."""
         return [copy.reset(seed + index) for index, copy in enumerate(self._copies)]
 
     def begin_step(self, actions: Sequence[np.ndarray] | np.ndarray) -> None:
-        """See `Copies.begin_step`. The copies step in `end_step`, because they are in this process."""
+        """Store one action for each copy. The copies make the step in `end_step`, because they run in this process."""
         self._actions = actions
 
     def end_step(self) -> list[Advance]:
-        """See `Copies.end_step`."""
+        """Make the step that was begun in every copy, and return the results."""
         return [advance(copy, action) for copy, action in zip(self._copies, self._actions, strict=True)]
 
     def close(self) -> None:
-        """See `Copies.close`."""
+        """Close all copies. May be called twice."""
         self._open.close()
 
 

@@ -33,11 +33,11 @@ def dataset(
 ) -> OracleDeclaration:
     """Declare a Nature that answers with batches of a map-style torch `Dataset`.
 
-    factory: makes the data set from the arguments. It is called here, to read the types of an item, and on the worker
-    of the oracle. An item is a tensor, an array, a number, or a tuple of these. shuffle: a new order in each epoch.
-    Question: sample() -> one output per element of an item, (batch, *shape). An incomplete batch at the end of an epoch
-    is dropped.
-    Raises OracleError if the result is not such a data set, or has fewer items than a batch.
+    factory: makes the data set from the arguments. It is called once by this function, to read the types of an item,
+    and again on the worker of the oracle. An item is a tensor, an array, a number, or a tuple of these. shuffle: a new
+    order in each epoch. Question: sample() -> one output per element of an item, (batch, *shape). An incomplete batch
+    at the end of an epoch is dropped. Raises OracleError if the factory does not make such a data set, or has fewer
+    items than a batch.
     """
     made = Factory.of(factory, *arguments, **keywords)
     with forked():  # keeps the random streams of the caller unchanged
@@ -110,10 +110,12 @@ def digits(
 def digits_arrays(
     split: Split = "train", image: bool = False, dtype: torch.dtype = torch.float32
 ) -> tuple[Tensor, Tensor]:
-    """Return one whole split of `digits` for evaluation: x and y.
+    """Return one whole split of the handwritten digits, for evaluation: x in [0, 1], (items, 64), and y in 0..9,
+    (items,).
 
-    The 1797 images of scikit-learn's `load_digits`, the test set of Alpaydin and Kaynak (1998), Optical Recognition of
-    Handwritten Digits, UCI Machine Learning Repository, https://doi.org/10.24432/C50P49, CC BY 4.0.
+    With `image`, x is (items, 1, 8, 8). Source: the 1797 images of scikit-learn's `load_digits`, the test set of
+    Alpaydin and Kaynak (1998), Optical Recognition of Handwritten Digits, UCI Machine Learning Repository,
+    https://doi.org/10.24432/C50P49, CC BY 4.0.
     """
     with np.load(io.BytesIO(files("antiphon.envs").joinpath("digits.npz").read_bytes())) as shipped:
         x, y = (torch.from_numpy(shipped[f"{split}_{column}"]) for column in "xy")
@@ -123,7 +125,10 @@ def digits_arrays(
 
 @final
 class Data:
-    """The live oracle of `dataset`. The order of the items depends on seed and epoch only."""
+    """The oracle that plays a data set during a run, in batches.
+
+    The order of the items depends on seed and epoch only.
+    """
 
     def __init__(self, made: Factory, batch: int, shuffle: bool, *, seed: int) -> None:
         self._data, self._who = _open(made, batch), repr(made)
@@ -133,7 +138,7 @@ class Data:
         self._columns = _columns(self._data)
 
     def answer(self, question: str, inputs: Sequence[Tensor], round: int) -> Sequence[Tensor]:
-        """Return the next batch."""
+        """Return the next batch of items."""
         if self._position + self._batch > len(self._order):
             self._epoch, self._position = self._epoch + 1, 0
             self._order = self._permutation()
@@ -146,7 +151,7 @@ class Data:
         return self._stack(items, rows)
 
     def state(self) -> State:
-        """Return the epoch and the position in it."""
+        """Return the current epoch and the position in the epoch."""
         return {"epoch": self._epoch, "position": self._position}
 
     def load(self, state: State) -> None:

@@ -18,15 +18,15 @@ def diabetes(
 ) -> OracleDeclaration:
     """Declare a Nature of diabetes patients, without a download (Efron et al. 2004, Least angle regression).
 
-    Question: sample() -> x, the patient, (batch, 10); y, the progression of the disease after a year, (batch, 1): see
-    `diabetes_arrays`. split: "train" (353 patients) or "test" (89), always the same.
+    Question: sample() -> x, the patient, (batch, 10); y, the progression of the disease after a year, (batch, 1): both
+    standardised (see `diabetes_arrays`). split: "train" (353 patients) or "test" (89), always the same.
     """
     return dataset(_diabetes, split, dtype, batch=batch, symbol=symbol)
 
 
 @typed
 def diabetes_arrays(split: Split = "train", dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
-    """Return one whole split of `diabetes` for evaluation: x and y.
+    """Return one whole split of the diabetes data, for evaluation: x, (patients, 10), and y, (patients, 1).
 
     Every column and the target have mean 0 and variance 1 over the training split. So the unit of a squared error is
     the variance of the training targets.

@@ -23,11 +23,11 @@ Keywords: TypeAlias = Mapping[str, Any]  # Any: arguments of the environment's c
 
 @dataclass(frozen=True)
 class Spaces:
-    """The sizes and bounds of an environment that a grammar needs.
+    """The sizes and bounds of an environment's observations and actions.
 
-    observation, action: widths of the flat vectors. low, high: bounds of each dimension of the action, in the units of
-    the player (see `ActionMap`); they may be infinite. picture: the shape of the largest part of an observation with
-    two or more dimensions; () if there is none.
+    observation, action: widths of the flat vectors. low, high: bounds of each dimension of the player's output (see
+    `ActionMap`); they may be infinite. picture: the shape of the largest part of an observation with two or more
+    dimensions; () if there is none.
     """
 
     observation: int
@@ -92,7 +92,7 @@ def read_spaces(name: Name, keywords: Keywords | None = None) -> Spaces:
 
 
 class Step(NamedTuple):
-    """The result of one step: the observation as a flat vector, reward, terminated and truncated."""
+    """The result of one step of an environment: the observation as a flat vector, reward, terminated and truncated."""
 
     observation: np.ndarray
     reward: float
@@ -104,8 +104,9 @@ class Step(NamedTuple):
 class FlatEnvironment:
     """Wraps an environment: observations are flat float32 vectors, and every answer is checked.
 
-    actions, observations: maps between its spaces and vectors. `step` takes actions that `actions.to_box` made.
-    Answers are finite and copied, because an environment may reuse its arrays. `info` is dropped.
+    actions, observations: functions between the environment's spaces and vectors. `step` takes actions that
+    `actions.to_box` made. Numbers are finite. Arrays are copied, because an environment may reuse its arrays. `info` is
+    dropped.
     """
 
     def __init__(self, environment: gymnasium.Env[Any, Any], who: str) -> None:
@@ -114,7 +115,10 @@ class FlatEnvironment:
         self.observations = ObservationMap(environment.observation_space, who)
 
     def reset(self, seed: int | None = None) -> np.ndarray:
-        """Begin an episode. Raises OracleError if the environment raises, or its answer is not as declared."""
+        """Begin an episode, and return the first observation as a flat vector.
+
+        Raises OracleError if the environment raises, or if its answer does not have the declared type.
+        """
         try:
             answer = self.environment.reset(seed=seed)
         except FOREIGN as error:
@@ -123,7 +127,9 @@ class FlatEnvironment:
         return self.observations.flat(observation, "in reset")
 
     def step(self, action: np.ndarray) -> Step:
-        """Make one step. Raises OracleError if the environment raises, or its answer is not as declared."""
+        """Make one step, and return its result. Raises OracleError if the environment raises, or if its answer does not
+        have the declared type.
+        """
         self.steps += 1
         try:
             answer = self.environment.step(action)
@@ -138,7 +144,7 @@ class FlatEnvironment:
         )
 
     def close(self) -> None:
-        """Close the environment. An exception becomes a warning, because it must not hide an earlier error."""
+        """Close the environment. An exception in it becomes a warning, so that it does not hide an earlier error."""
         try:
             self.environment.close()
         except FOREIGN as error:

@@ -50,7 +50,8 @@ def nature(
 
     id: a name registered in Gymnasium; "module:id" if importing the module registers it; or a class or function that
     makes an environment. keywords: of its constructor. vectorization: "async" runs each copy in its own process. Each
-    process must answer within `deadline` seconds. overlap: see `Nature`.
+    process must answer within `deadline` seconds. overlap: whether players learn while the environments step (see
+    `Nature`).
 
     Questions, all float32:
     observe() -> s, (envs, observation);
@@ -63,8 +64,8 @@ def nature(
     Rewards are divided by `reward_scale`, except in the report. The last transition of an episode has its true next
     observation; a time limit is not termination.
 
-    This function makes, resets and closes one environment, to read its spaces. Raises OracleError if that fails, if
-    the actions are discrete, or for a size out of range.
+    This function makes, resets and closes one environment, to read its spaces. Raises OracleError if one of these
+    fails, if the actions are discrete, or for a size out of range.
     """
     check_capacity(title(id), capacity, envs)
     spaces = read_spaces(id, keywords)
@@ -93,15 +94,17 @@ def nature(
 
 @final
 class Nature:
-    """The live oracle of `nature`. With equal seeds the answers are bitwise equal.
+    """The oracle that plays Gymnasium environments with a replay memory during a run. With equal seeds the answers are
+    bitwise equal.
 
     The internal state of a simulator cannot be saved in general. So a state contains the replay memory and the number
-    of steps; `load` begins new episodes, with seeds that follow from the seed and the number of steps. It does not
-    contain a step that is under way.
+    of steps; `load` begins new episodes, with seeds that follow from the seed and the number of steps. A state does not
+    contain a step that is not finished.
 
-    With `overlap`, a step ends when the copies are observed next, and is stored then. So `replay` in the same round
-    does not draw it, unless nothing else is stored; and `step` answers reward and done of the step before, zeros at
-    first. The numbers are still a function of the seed. With the vectorization "async", players learn meanwhile.
+    If `overlap` is true, the question `step` starts a step and does not wait for its end. The step ends, and is stored,
+    when `observe` is asked next. So `replay` in the same round does not draw this step, unless nothing else is stored.
+    `step` answers reward and done of the previous step, zeros at first. The numbers are still a function of the seed.
+    With the vectorization "async", players learn while the environments step.
     """
 
     def __init__(
@@ -160,7 +163,9 @@ class Nature:
         self._observed = self._reset()
 
     def report(self) -> Mapping[str, float]:
-        """Return the mean unscaled return and mean length of episodes since the last report, and the steps so far."""
+        """Return the mean unscaled return and mean length of episodes since the last report, and the number of steps
+        so far.
+        """
         return {**self._episodes.report(), "env_steps": self._env_steps}
 
     def close(self) -> None:
@@ -177,7 +182,7 @@ class Nature:
         return self._told
 
     def _arrive(self) -> None:
-        """Wait for the step that is under way, if there is one, and store it."""
+        """If a step of the environments is not finished, wait for its end, and store its transitions."""
         units, self._underway = self._underway, None
         if units is None:
             return

@@ -33,8 +33,8 @@ def markov(
     play: "all" plays every possible transition, weighted with its probability; a mean over the batch is then the
     expectation. "draw" plays `batch` independent transitions. "walk" plays one step of each of `batch` walkers, which
     begin again when an episode ends. behaviour: probabilities of actions, (states, actions); default uniform.
-    policy: the policy to evaluate, default `behaviour`; weights contain its importance ratio. distribution: of s,
-    (states,), for "all" and "draw"; default uniform over the states that are not terminal.
+    policy: the policy to evaluate, default `behaviour`; the weights contain the importance ratio policy / behaviour.
+    distribution: of s, (states,), for "all" and "draw"; default uniform over the states that are not terminal.
 
     Questions, in the dtype of the features; s and s' are features, a is a one-hot vector:
     sample() -> s, a, r, s', terminated, weight.
@@ -84,7 +84,10 @@ def chooser(process: MarkovProcess, actions: Sequence[int], *, size: int, symbol
 
 
 class Choice:
-    """A deterministic policy, given by a table. It plays the action of the state with the nearest features."""
+    """A deterministic policy, given as an action for every state.
+
+    It takes the action of the state with the nearest features.
+    """
 
     def __init__(self, features: Tensor, table: Tensor, actions: int) -> None:
         self._features, self._table, self._actions = features, table, actions

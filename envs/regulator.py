@@ -1,4 +1,4 @@
-"""A linear-quadratic regulator as Nature; `riccati` has its values and gradients in closed form."""
+"""A linear-quadratic regulator as Nature. The module `riccati` computes its values and gradients in closed form."""
 
 from collections.abc import Mapping, Sequence
 from typing import final
@@ -29,7 +29,7 @@ def regulator(
     symbol: str = "batch",
     envs_symbol: str = "envs",
 ) -> OracleDeclaration:
-    """Declare a Nature over `envs` copies of a regulator, with the questions of `nature`, in float64.
+    """Declare a Nature over `envs` copies of a linear-quadratic regulator, in float64.
 
     Questions: observe() -> s, (envs, state); step(a), (envs, action) -> reward, done, (envs,) each;
     replay() -> s, a, r, s', terminated, (batch, ...) each, drawn uniformly from the last `capacity` transitions.
@@ -46,7 +46,10 @@ def regulator(
 
 @final
 class RegulatorNature:
-    """The live oracle of `regulator`. With equal seeds the answers are bitwise equal, also after `load`."""
+    """The oracle that plays copies of a regulator during a run. With equal seeds the answers are bitwise equal.
+
+    This also holds after `load`.
+    """
 
     def __init__(self, system: Regulator, envs: int, batch: int, capacity: int, *, seed: int) -> None:
         self._system, self._batch, self._steps = system, batch, 0
@@ -76,7 +79,9 @@ class RegulatorNature:
         self._replay_draws.restart()
 
     def report(self) -> Mapping[str, float]:
-        """Return the steps so far, and the mean reward of a step since the last report if there was a step."""
+        """Return the number of steps so far, and the mean reward of a step since the last report if there was a
+        step.
+        """
         return {"env_steps": self._steps, **self._rewarded.report()}
 
     def close(self) -> None:

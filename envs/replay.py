@@ -20,7 +20,10 @@ def check_capacity(who: str, capacity: int, envs: int) -> None:
 def replay_questions(
     observation: int, action: int, envs: Batch, batch: Batch, dtype: torch.dtype = torch.float32
 ) -> tuple[Question, Question, Question]:
-    """Return the questions observe, step and replay of `nature`. observation, action: widths."""
+    """Return the questions observe, step and replay of an oracle with a replay memory.
+
+    observation, action: widths of the vectors.
+    """
 
     def of(*shape: int | Batch) -> EdgeType:
         return EdgeType(shape, dtype)
@@ -34,8 +37,8 @@ def replay_questions(
 class Replay:
     """A preallocated ring buffer of the last `capacity` transitions (s, a, r, s', terminated), in one dtype.
 
-    observation, action: widths. who: name of the environment in errors. Stored and drawn transitions are copied.
-    Raises OracleError if this machine does not have enough memory.
+    observation, action: widths of the vectors. who: name of the environment in errors. Stored and drawn transitions are
+    copied. Raises OracleError if this machine does not have enough memory.
     """
 
     def __init__(
@@ -79,7 +82,10 @@ class Replay:
         return tuple(column.index_select(0, rows) for column in self._columns)
 
     def state(self) -> State:
-        """Return a copy of the stored transitions, and the next index. Raises OracleError without enough memory."""
+        """Return a copy of the stored transitions, and the index of the next one.
+
+        Raises OracleError without enough memory.
+        """
         what = f"{self._who}: a copy of the replay's {self._filled} transitions, to save it,"
         refuse_beyond_memory(what, self._filled * self._row, "Choose a smaller `capacity`.")
         filled = [column[: self._filled].clone() for column in self._columns]

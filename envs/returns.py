@@ -20,7 +20,10 @@ MAX_STEPS = 10_000
 
 
 class EpisodeReturns(NamedTuple):
-    """Unscaled returns in the order of the seeds. cut: number of episodes that were cut, whose returns are partial."""
+    """The unscaled returns of several episodes, in the order of their seeds.
+
+    cut: number of episodes that were ended at the largest number of steps; their returns are partial.
+    """
 
     returns: list[float]
     cut: int
@@ -35,7 +38,10 @@ def episode_returns(
     keywords: Keywords | None = None,
     max_steps: Count = MAX_STEPS,
 ) -> list[float]:
-    """Play one episode per seed and return the unscaled returns; warn if some were cut. See `played_episodes`."""
+    """Play one episode of the policy per seed, and return the unscaled returns. Warn if some episodes were cut.
+
+    The arguments are those of `played_episodes`.
+    """
     returns, cut = played_episodes(id, policy, seeds, keywords=keywords, max_steps=max_steps)
     if cut:
         warnings.warn(
@@ -55,15 +61,16 @@ def played_episodes(
     keywords: Keywords | None = None,
     max_steps: Count = MAX_STEPS,
 ) -> EpisodeReturns:
-    """Play one episode per seed, and return the unscaled returns in the order of the seeds.
+    """Play one episode of the policy per seed, and return the unscaled returns in the order of the seeds.
 
-    policy: observations (n, observation) float32 -> actions (n, action), in the units of `nature`. It is called once
-    per step for all episodes that still run, so n decreases. Each seed has its own environment, reset once with it,
-    because a vector environment would use only the seed of the first reset. max_steps: longer episodes are cut, so that
-    environments without a time limit can be evaluated.
-    Raises OracleError if an environment cannot be made or raises, or if actions have a wrong shape or are not finite.
+    policy: observations (n, observation) float32 -> actions (n, action), in [-1, 1] for a dimension with two bounds,
+    else in the units of the environment. The policy is called once per step for all episodes that still run, so n
+    decreases. Each seed has its own environment, which is reset once with that seed, because a vector environment would
+    use only the seed of the first reset. max_steps: longer episodes are cut, so that environments without a time limit
+    can be evaluated. Raises OracleError if an environment cannot be made or raises, or if actions have a wrong shape or
+    are not finite.
     """
-    # Forked for environments and policies that draw from a global stream.
+    # The streams are forked, because environments and policies may draw from a global stream.
     with forked(seeds[0] if seeds else 0), ExitStack() as stack:
         environments = [stack.enter_context(closing(make(id, keywords or {}))) for _ in seeds]
         return _play(environments, policy, seeds, max_steps, title(id))

@@ -45,7 +45,7 @@ class Regulator:
 
     @property
     def widths(self) -> tuple[int, int]:
-        """The widths of state and action."""
+        """The widths of the state vector and of the action vector."""
         state, action = self.control.shape
         return state, action
 
@@ -54,7 +54,7 @@ def value_matrix(system: Regulator, gain: Tensor) -> Tensor:
     """Return the matrix P, (state, state), of the policy a = K s, whose value is V(s) = -s'P s - `value_offset`.
 
     P solves P = C + K'D K + gamma (A + B K)'P (A + B K).
-    gain (K): (action, state); gamma^(1/2) (A + B K) must be stable.
+    A, B, C, D are the matrices of the system. gain (K): (action, state); gamma^(1/2) (A + B K) must be stable.
     """
     closed = system.drift + system.control @ gain
     stage = system.state_cost + gain.T @ system.action_cost @ gain
@@ -62,9 +62,10 @@ def value_matrix(system: Regulator, gain: Tensor) -> Tensor:
 
 
 def value_offset(system: Regulator, gain: Tensor, sigma: float = 0.0) -> Tensor:
-    """Return the part of the cost that does not depend on s, 0-d.
+    """Return the part of the discounted cost that does not depend on the first state, 0-d.
 
-    It comes from w, and from the noise of the policy a = K s + eps with eps ~ N(0, sigma^2 I).
+    The part comes from the noise w of the system, and from the noise of the policy a = K s + eps with
+    eps ~ N(0, sigma^2 I). gain (K): (action, state).
     """
     value = value_matrix(system, gain)
     drawn = system.gamma * system.process**2 * value.trace() + sigma**2 * _action_part(system, value)[1].trace()
@@ -72,12 +73,18 @@ def value_offset(system: Regulator, gain: Tensor, sigma: float = 0.0) -> Tensor:
 
 
 def policy_value(system: Regulator, gain: Tensor, state: Tensor, sigma: float = 0.0) -> Tensor:
-    """Return the value V(s) of the policy a = K s + eps, (batch, state) -> (batch,)."""
+    """Return the value V(s) of the policy a = K s + eps with eps ~ N(0, sigma^2 I): (batch, state) -> (batch,).
+
+    gain (K): (action, state).
+    """
     return -(_form(state, value_matrix(system, gain)) + value_offset(system, gain, sigma))
 
 
 def action_value(system: Regulator, gain: Tensor, state: Tensor, action: Tensor, sigma: float = 0.0) -> Tensor:
-    """Return Q(s, a), the value of a now and K s + eps afterwards: (batch, state), (batch, action) -> (batch,)."""
+    """Return Q(s, a), the value of taking a now and K s + eps afterwards: (batch, state), (batch, action) -> (batch,).
+
+    gain (K): (action, state). eps ~ N(0, sigma^2 I).
+    """
     after = state @ system.drift.T + action @ system.control.T
     pushed = system.process**2 * value_matrix(system, gain).trace()
     now = _form(state, system.state_cost) + _form(action, system.action_cost)
@@ -85,24 +92,27 @@ def action_value(system: Regulator, gain: Tensor, state: Tensor, action: Tensor,
 
 
 def slope_parts(system: Regulator, gain: Tensor) -> tuple[Tensor, Tensor]:
-    """Return X, (action, state), and Y, (action, action), with which the gradient of Q(s, a) in a is X s + Y a.
+    """Return matrices X, (action, state), and Y, (action, action), with dQ/da = X s + Y a.
 
-    Q is that of the policy a = K s. Noise does not change this gradient.
+    Q(s, a) is the action value of the policy a = K s; gain (K): (action, state). Noise does not change this derivative.
     """
     coupling, curvature = _action_part(system, value_matrix(system, gain))
     return -2 * coupling, -2 * curvature
 
 
 def slope_matrix(system: Regulator, gain: Tensor) -> Tensor:
-    """Return M, in the shape of K, with which the gradient of Q(s, a) in a at a = K s is M s."""
+    """Return the matrix M, (action, state), with dQ/da = M s at the action a = K s of the policy.
+
+    Q(s, a) is the action value of the policy; gain (K): (action, state).
+    """
     of_state, of_action = slope_parts(system, gain)
     return of_state + of_action @ gain
 
 
 def occupancy(system: Regulator, gain: Tensor, sigma: float = 0.0) -> Tensor:
-    """Return E[s s'], (state, state), over the discounted state distribution.
+    """Return E[s s'], (state, state), over the discounted distribution of states under the policy a = K s + eps.
 
-    These are the states of episodes that end after each step with probability 1 - gamma.
+    These are the states of episodes that end after each step with probability 1 - gamma. gain (K): (action, state).
     """
     closed, identity = system.drift + system.control @ gain, torch.eye(len(system.drift), dtype=torch.float64)
     drawn = system.process**2 * identity + sigma**2 * system.control @ system.control.T
@@ -111,18 +121,23 @@ def occupancy(system: Regulator, gain: Tensor, sigma: float = 0.0) -> Tensor:
 
 
 def mean_cost(system: Regulator, gain: Tensor, sigma: float = 0.0) -> Tensor:
-    """Return (1 - gamma) times the expected discounted cost from s_0 on, 0-d: the mean cost per step."""
+    """Return (1 - gamma) times the expected discounted cost of the policy a = K s + eps, 0-d: its mean cost per
+    step.
+    """
     begun = system.start**2 * value_matrix(system, gain).trace()
     return (1 - system.gamma) * (begun + value_offset(system, gain, sigma))
 
 
 def policy_gradient(system: Regulator, gain: Tensor, sigma: float = 0.0) -> Tensor:
-    """Return the gradient of `mean_cost` in K: -E[(gradient of Q in a at K s) s'] over the discounted states."""
+    """Return the gradient of `mean_cost` with respect to K, (action, state), for the policy a = K s + eps.
+
+    It is -E[(dQ/da at a = K s) s'] over the discounted distribution of states.
+    """
     return -slope_matrix(system, gain) @ occupancy(system, gain, sigma)
 
 
 def optimal_gain(system: Regulator, iterations: int = 1000) -> Tensor:
-    """Return K of the optimal policy, by iterating the Riccati equation."""
+    """Return the matrix K, (action, state), of the optimal policy a = K s, by iterating the Riccati equation."""
     value, gain = system.state_cost, torch.zeros_like(system.control.T)
     for _ in range(iterations):
         coupling, curvature = _action_part(system, value)
@@ -133,7 +148,7 @@ def optimal_gain(system: Regulator, iterations: int = 1000) -> Tensor:
 
 
 def _action_part(system: Regulator, value: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the action-state block and the action-action block of the matrix of Q."""
+    """Return two blocks of the matrix of the quadratic form Q(s, a): action by state, and action by action."""
     onward = system.gamma * system.control.T @ value
     return onward @ system.drift, system.action_cost + onward @ system.control
 

@@ -14,7 +14,7 @@ from antiphon.errors import OracleError
 
 @final
 class ActionMap:
-    """Maps vectors of a player to actions of a continuous Box of any shape, flattened in row-major order.
+    """Converts vectors that a player plays to actions of a continuous Box of any shape, flattened in row-major order.
 
     If a dimension is bounded on both sides, the player uses the units [-1, 1] for it. Otherwise it uses the units of
     the environment, and its value is clipped at the bound, if there is one.
@@ -98,7 +98,7 @@ class ActionMap:
 
 @final
 class ObservationMap:
-    """Checks observations against their space, which must be flattenable, and maps them to float32 vectors."""
+    """Checks observations against their space, which must be flattenable, and converts them to float32 vectors."""
 
     def __init__(self, space: gymnasium.Space[Any], who: str) -> None:
         if not space.is_np_flattenable:
@@ -113,7 +113,7 @@ class ObservationMap:
 
     @property
     def largest_picture(self) -> tuple[int, ...]:
-        """The shape of the largest part with two or more dimensions; () if there is none."""
+        """The shape of the largest part of an observation with two or more dimensions; () if there is no such part."""
         return max((box.shape for box in _boxes(self._space) if len(box.shape) > 1), key=np.prod, default=())
 
     def flat(self, observation: Any, when: str) -> np.ndarray:  # Any: an environment's observation
@@ -151,7 +151,7 @@ class ObservationMap:
 
 
 def float32(values: Any) -> np.ndarray:  # Any: an array; the return type of `flatten` is wider
-    """Return a float32 copy; numbers that are too large become infinite."""
+    """Return a float32 copy of the values; numbers that are too large become infinite."""
     if values.dtype == np.float32:
         return values.copy()
     with np.errstate(over="ignore", invalid="ignore"):

@@ -22,14 +22,18 @@ def text(path: Path | str | None, *, batch: Count, context: Count) -> OracleDecl
 
     path: of a file; None for Python's own language reference, which comes with the interpreter (about 460 kB).
     context: bytes of a window. The last tenth of the text is left out: it is the test split of `text_windows`.
-    Question: sample() -> x, y: (batch, context), int64 from 0 to 255. y is one byte ahead of x.
-    Raises OracleError if the file cannot be read, or is too short for one batch.
+    Question: sample() -> x, y: (batch, context), int64 from 0 to 255. y holds, for each byte of x, the byte that
+    follows it. Raises OracleError if the file cannot be read, or is too short for one batch.
     """
     return dataset(Windows, str(path) if path is not None else None, context, "train", batch=batch)
 
 
 def text_windows(path: Path | str | None, context: Count, split: Split) -> tuple[Tensor, Tensor]:
-    """Return all windows of a split of a text: x and y, (windows, context) each. path and errors: as for `text`."""
+    """Return all windows of a split of a text: x, and the bytes that follow each byte of x, y: (windows, context) each.
+
+    path: of a file; None for Python's own language reference. Raises OracleError if the file cannot be read, or is too
+    short.
+    """
     windows = Windows(str(path) if path is not None else None, context, split)
     x, y = zip(*(windows[index] for index in range(len(windows))), strict=True)
     return torch.stack(x), torch.stack(y)
@@ -37,7 +41,7 @@ def text_windows(path: Path | str | None, context: Count, split: Split) -> tuple
 
 @final
 class Windows(Dataset):
-    """The windows of a split of a text, in order and without overlap."""
+    """A data set of the windows of one split of a text, in order and without overlap."""
 
     def __init__(self, path: str | None, context: int, split: Split) -> None:
         data = _bytes(path)
@@ -53,7 +57,7 @@ class Windows(Dataset):
         return (len(self._data) - 1) // self._context
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        """Window `index` and the bytes that follow: (context,) each, int64."""
+        """Return window `index` and, for each of its bytes, the byte that follows: (context,) each, int64."""
         start = index * self._context
         window = self._data[start : start + self._context + 1].long()
         return window[:-1], window[1:]

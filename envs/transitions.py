@@ -1,4 +1,7 @@
-"""The live oracles of `markov`: `Transitions` plays all transitions or draws some, `Walk` moves walkers."""
+"""The oracles that play a Markov decision process during a run.
+
+`Transitions` plays all transitions or draws some; `Walk` moves walkers.
+"""
 
 import functools
 from collections.abc import Mapping, Sequence
@@ -18,7 +21,8 @@ from antiphon.grammars.seeds import at_round, stream
 class Outcomes:
     """All possible transitions (s, a, s'), one per row; `state`, `action` and `after` are indices, (rows,) int64.
 
-    chance: P(s, a, s') under distribution and behaviour; it adds up to 1. ratio: policy / behaviour at (s, a).
+    chance: P(s, a, s') if s is drawn from the distribution of states and a from the behaviour policy; the sum over rows
+    is 1. ratio: policy / behaviour at (s, a).
     """
 
     process: MarkovProcess
@@ -30,7 +34,7 @@ class Outcomes:
 
     @classmethod
     def of(cls, process: MarkovProcess, behaviour: Tensor, policy: Tensor, distribution: Tensor) -> "Outcomes":
-        """Return the rows with positive probability, ordered by s, a, s'."""
+        """Return the transitions with positive probability, one per row, ordered by s, a, s'."""
         chance = distribution[:, None, None] * behaviour[:, :, None] * process.transitions.double()
         state, action, after = chance.nonzero(as_tuple=True)
         ratio = policy[state, action] / behaviour[state, action]
@@ -38,7 +42,9 @@ class Outcomes:
 
     @functools.cached_property
     def pairs(self) -> tuple[Tensor, Tensor]:
-        """All pairs of rows with the same state s, in order: two tensors of row numbers, (pairs,) int64 each."""
+        """All pairs of rows (transitions) with the same state s, in order: two tensors of row numbers, (pairs,)
+        int64 each.
+        """
         rows = len(self.state)
         refuse_beyond_memory(f"markov: comparing {rows} outcomes in pairs", rows * rows, "Ask for `sample` instead.")
         one, two = (self.state[:, None] == self.state).nonzero(as_tuple=True)
@@ -46,7 +52,10 @@ class Outcomes:
 
     @functools.cached_property
     def chance_of_pairs(self) -> Tensor:
-        """The probability P(s) P(a1, s1' | s) P(a2, s2' | s) of each pair; all add up to 1, (pairs,)."""
+        """The probability P(s) P(a1, s1' | s) P(a2, s2' | s) of each pair of transitions from one state, (pairs,).
+
+        The sum is 1.
+        """
         marginal = torch.zeros(self.process.states, dtype=torch.float64).index_add(0, self.state, self.chance)
         one, two = self.pairs
         return self.chance[one] * self.chance[two] / marginal[self.state[one]]
@@ -57,7 +66,10 @@ class Outcomes:
         return (state, one_hot(self.process, self.action[rows]), *self._ends(rows), weight.to(state.dtype))
 
     def pair(self, pairs: Tensor, weight: Tensor) -> tuple[Tensor, ...]:
-        """Return s, r1, s1', terminated1, r2, s2', terminated2, weight of these pairs of transitions."""
+        """Return s, r1, s1', terminated1, r2, s2', terminated2, weight of these pairs of transitions.
+
+        pairs: their numbers.
+        """
         one, two = (rows[pairs] for rows in self.pairs)
         state = self.process.features[self.state[one]]
         return (state, *self._ends(one), *self._ends(two), weight.to(state.dtype))
@@ -79,7 +91,9 @@ def ends(process: MarkovProcess, state: Tensor, action: Tensor, after: Tensor) -
 
 @final
 class Transitions(Memoryless):
-    """Plays all outcomes of a process, or `batch` random outcomes that depend on seed, round and question only."""
+    """An oracle that plays all transitions of a process, or `batch` random ones that depend on seed, round and
+    question only.
+    """
 
     def __init__(
         self,
@@ -105,7 +119,10 @@ class Transitions(Memoryless):
         return outcomes.pair(*self._chosen(question, outcomes.chance_of_pairs, ratio, round))
 
     def _chosen(self, question: str, chance: Tensor, ratio: Tensor, round: int) -> tuple[Tensor, Tensor]:
-        """Return rows and their weights, (rows,) each. If policy equals behaviour, the expected mean weight is 1."""
+        """Return the numbers of the transitions to play, and their weights, (rows,) each.
+
+        If policy equals behaviour, the expected mean weight is 1.
+        """
         if self._batch is None:
             return torch.arange(len(chance)), len(chance) * chance * ratio
         generator = torch.Generator().manual_seed(at_round(self._seeds[question], round))
@@ -141,7 +158,7 @@ class Walk:
         return (process.features[state], units, *self._step(action, generator), ratio.to(units.dtype))
 
     def state(self) -> State:
-        """Return the states of the walkers, and the numbers of steps and episodes."""
+        """Return the current states of the walkers, and the numbers of steps and episodes so far."""
         return {"at": self._at.clone(), "steps": self._steps, "episodes": self._episodes}
 
     def load(self, state: State) -> None:

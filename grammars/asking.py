@@ -1,4 +1,7 @@
-"""Checks the arguments of a draft's handles: values of the same draft, by position, of the right types."""
+"""Checks the arguments of a call on a handle of a graph that is being written (a draft).
+
+The arguments must be values of the same draft, be passed by position, and have the right types.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,10 +16,10 @@ from antiphon.grammars.types import Sizes
 def check_values(
     who: str, known: Mapping[Port, object], inputs: Sequence[object], keywords: Mapping[str, object]
 ) -> None:
-    """Check that a handle was called on values of its own draft, by position.
+    """Check that the arguments of a handle's call are values of the handle's own draft, passed by position.
 
-    who: the handle, for error messages. known: the values of the draft, by port.
-    Raises GrammarError for keywords, for values of another draft, and for anything that is not a value.
+    who: the handle, for error messages. known: the values of the draft, by port. inputs: the positional arguments.
+    Raises GrammarError for keyword arguments, for values of another draft, and for anything that is not a value.
     """
     if keywords:
         raise GrammarError(
@@ -35,7 +38,9 @@ def check_values(
 
 
 def _described(value: object) -> tuple[str, str]:
-    """Describe the argument, and how to repair the call: two texts for an error."""
+    """Describe a wrong argument of a handle's call. Returns two texts for the error: what it is, and how to repair the
+    call.
+    """
     if isinstance(getattr(value, "port", None), Port):
         return f"{value!r}, a value of another draft,", "Declare all players and oracles in one draft."
     if isinstance(value, tuple | list):
@@ -48,7 +53,7 @@ def _described(value: object) -> tuple[str, str]:
 
 
 def check_inputs(who: str, question: Question, inputs: Sequence[Any], sizes: Sizes) -> None:  # Any: Values
-    """Raise ShapeError unless the values have the types that the question takes."""
+    """Raise ShapeError unless `inputs` have the number and the types that the oracle's question takes."""
     if len(inputs) != len(question.inputs):
         raise ShapeError(
             f"{who} takes {len(question.inputs)} inputs and was given {len(inputs)}; "
@@ -63,7 +68,7 @@ def check_inputs(who: str, question: Question, inputs: Sequence[Any], sizes: Siz
 
 
 def check_parameters(name: str, factory: Factory, dtypes: set[Any]) -> None:
-    """Raise GrammarError unless a player has parameters, all of one dtype."""
+    """Raise GrammarError unless a player has parameters, all of one dtype. dtypes: those of the player's parameters."""
     if not dtypes:
         raise GrammarError(
             f"player {name!r} has no parameters to play: {factory!r} makes none that require a gradient. "

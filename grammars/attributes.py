@@ -15,9 +15,9 @@ _TORCHS = frozenset(vars(nn.Module())) - {"training"}
 def attributes(module: nn.Module) -> list[dict[str, Any]]:  # Any: data, see below
     """Copy the data in plain attributes of a module: one dict for the module and for each submodule, in order.
 
-    Data are tensors, numbers, strings, None, and lists, tuples, sets and mappings of them. Left out are functions,
-    hooks and other objects, which may refer to the module, and tensors that share memory with a parameter or a buffer,
-    such as a recurrent layer's list of its weights.
+    Data are tensors, numbers, strings, None, and lists, tuples, sets and mappings of them. Functions, hooks and other
+    objects are left out, because they may refer to the module. Tensors that share memory with a parameter or a buffer
+    are left out too, such as a recurrent layer's list of its weights.
     """
     shown = {_memory(each) for each in (*module.parameters(), *module.buffers())}
     with as_declared():  # a copy keeps its dtype, within `in_double` too
@@ -25,7 +25,10 @@ def attributes(module: nn.Module) -> list[dict[str, Any]]:  # Any: data, see bel
 
 
 def set_attributes(module: nn.Module, kept: Sequence[Mapping[str, Any]]) -> None:  # Any: see `attributes`
-    """Set the attributes that `attributes` returned, of this module or another of its class. Values are not copied."""
+    """Set plain attributes of a module from `kept`, the list that `attributes` returned. Values are not copied.
+
+    module: the module that was read, or another of the same class.
+    """
     for part, values in zip(module.modules(), kept, strict=True):
         vars(part).update(values)
 

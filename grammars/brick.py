@@ -1,4 +1,6 @@
-"""Bricks: several players, with the operators between them, in the place of one player in Q (essay, Remark 3)."""
+"""Bricks: a brick is a group of players, with the operators between them, that takes the place of one player in a Query
+graph (essay, Remark 3).
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,12 +20,12 @@ ENTRANCE = ""
 
 @dataclass(frozen=True)
 class BrickNode:
-    """One node of a brick: a player or a parameterless operator, as in Q.
+    """One node of a brick: a call of a player, or of an operator without parameters.
 
-    owner: the player that is asked here, or the operator's own name. Two parts with one owner are one player, asked
-    twice.
+    owner: the name of the player that is asked, or of the operator. Two nodes with the same owner are one player that
+    is asked twice.
     factory: makes the operator. The factory of a player may be a brick.
-    inputs: outputs of earlier parts, or `Port(ENTRANCE, i)` for input i of the brick.
+    inputs: outputs of earlier nodes, or `Port(ENTRANCE, i)` for input i of the brick.
     """
 
     name: str
@@ -34,7 +36,7 @@ class BrickNode:
 
     @property
     def operation(self) -> Factory:
-        """The factory of an operator. Raises GrammarError if it is a brick."""
+        """Return the factory of this node's operator. Raises GrammarError if the node is itself a brick."""
         if isinstance(self.factory, Factory):
             return self.factory
         raise GrammarError(
@@ -46,13 +48,13 @@ class BrickNode:
 @typed
 @dataclass(frozen=True)
 class Brick:
-    """A piece of a Query graph with open inputs and outputs. Types are not part of it: they are inferred at each use.
+    """A piece of a Query graph with open inputs and outputs. It contains no types: they are inferred at each use.
 
-    A draft takes it in the place of a player's module: `q.player("Actor", brick)` names its players `Actor.Dense1` and
-    so on. The handle may be called several times, and cloned. The edit `cut_into("Actor")` treats the brick as one
-    player.
-    outputs: ports of its parts. inputs: their number. Raises GrammarError for parts out of order, and for a brick
-    without a player.
+    In a draft, a brick can be passed instead of a player's module: `q.player("Actor", brick)` names the brick's players
+    `Actor.Dense1` and so on. The handle may be called several times, and cloned. The edit `cut_into("Actor")` treats
+    the brick as one player.
+    outputs: ports of the brick's nodes. inputs: the number of inputs. Raises GrammarError if a node takes the output of
+    a later node, or if the brick has no player.
     """
 
     parts: tuple[BrickNode, ...]
@@ -82,11 +84,11 @@ class Brick:
 
 @typed
 def brick(layers: Mapping[str, "Factory | Brick"], skips: Mapping[str, str] | None = None) -> Brick:
-    """A brick of a feedforward network with a player per layer, as `backprop` has between Nature's x and the loss.
+    """Make a brick (a group of players) of a feedforward network, with one player per layer.
 
-    layers: in order. A factory that makes parameters becomes a player, a brick several players, any other factory an
-    operator.
-    skips: layer -> an earlier layer (or "x", the input) whose output is added to its own.
+    layers: by name, in order. A factory that makes parameters becomes a player, a brick becomes several players, and
+    any other factory becomes an operator. skips: layer -> an earlier layer (or "x", the input) whose output is added to
+    its own.
 
     >>> brick({"Dense1": Factory.of(torch.nn.Linear, 3, 8), "Squash": Factory.of(torch.nn.Tanh)})
     brick(Dense1, Squash)
@@ -108,9 +110,10 @@ def brick(layers: Mapping[str, "Factory | Brick"], skips: Mapping[str, str] | No
 
 @typed
 def cut_out(query: QueryGraph, inputs: Sequence[Port], outputs: Sequence[Port]) -> Brick:
-    """The part of a Query graph that leads from `inputs` to `outputs`, as a brick for another grammar.
+    """Return the part of a Query graph that leads from `inputs` to `outputs`, as a brick for another grammar.
 
-    Raises GrammarError if an oracle, a loss or a clone lies between them: these belong to the grammar as a whole.
+    Raises GrammarError if an oracle, a loss or a clone lies on the way from the inputs to the outputs, because these
+    belong to the grammar as a whole.
     """
 
     def inside(ports: Sequence[Port]) -> list[str]:
@@ -124,7 +127,9 @@ def cut_out(query: QueryGraph, inputs: Sequence[Port], outputs: Sequence[Port]) 
 
 
 def brick_of(query: QueryGraph, nodes: Sequence[Node], inputs: Sequence[Port], outputs: Sequence[Port]) -> Brick:
-    """A brick of these nodes of Q, in their order. Nodes of a clone become nodes of its player."""
+    """Make a brick of these nodes of a Query graph, in their order. Nodes of a clone become nodes of the clone's
+    player.
+    """
     players = {clone.name: clone.player for clone in query.clones}
     entrances = {port: Port(ENTRANCE, index) for index, port in enumerate(inputs)}
     parts: list[BrickNode] = []

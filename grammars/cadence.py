@@ -19,5 +19,5 @@ class Cadence:
     start: Natural = 0
 
     def active(self, round: int) -> bool:
-        """Whether `round` is one of these rounds."""
+        """Whether `round` is one of the rounds `start`, `start + every`, `start + 2 * every`, ... of this cadence."""
         return round >= self.start and (round - self.start) % self.every == 0

@@ -1,4 +1,6 @@
-"""Gradient and curvature at the result of an optimization: whether it is a local optimum (essay, Definition 4)."""
+"""Gradient and curvature of an objective at one point: they show whether the point is a local optimum (essay,
+Definition 4).
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,11 +22,13 @@ Product: TypeAlias = Callable[[Tensor], Tensor]
 
 
 class Verdict(StrEnum):
-    """What the second-order conditions say about a point. An objective gets better in its `Direction`.
+    """What the second-order conditions say about a point of an objective that is minimised or maximised.
 
-    STRICT: stationary, and every direction gets worse: a certain local optimum. UNDECIDED: stationary, and the
-    curvature of some direction is zero within the resolution: only the necessary conditions hold. SADDLE: stationary,
-    and some direction gets better. MOVING: the gradient is above the tolerance.
+    "Worse" is an increase if the objective is minimised, and a decrease if it is maximised.
+    STRICT: the point is stationary, and the objective gets worse in every direction: a certain local optimum.
+    UNDECIDED: stationary, but the curvature in some direction is zero within the resolution: only the necessary
+    conditions hold. SADDLE: stationary, and the objective gets better in some direction. MOVING: the gradient is above
+    the tolerance.
     """
 
     STRICT = "strict"
@@ -35,16 +39,17 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Certificate:
-    """Gradient and curvature at one point.
+    """Gradient and curvature of an objective at one point.
 
     The Hessian is that of the function to minimise: the objective, or minus the objective if it is maximised.
 
-    gradient_norm: Euclidean. curvature: the smallest eigenvalue of the Hessian. products: number of Hessian-vector
-    products.
-    resolution: curvature below it counts as zero. It is the largest absolute eigenvalue times the square root of the
-    dtype's epsilon. Lanczos' method adds the residual of the smallest eigenvalue.
+    gradient_norm: the Euclidean norm of the gradient. curvature: the smallest eigenvalue of the Hessian. products:
+    number of Hessian-vector products that were computed.
+    resolution: a curvature below this number counts as zero. It is the largest absolute eigenvalue times the square
+    root of the dtype's epsilon. Lanczos' method adds the residual of the smallest eigenvalue.
     exact: whether the whole Hessian was formed. Otherwise `curvature` is a Ritz value, which is never below the
-    smallest eigenvalue. So SADDLE is certain, and STRICT is as reliable as Lanczos' method from a random start.
+    smallest eigenvalue. So the verdict SADDLE is certain, and STRICT is as reliable as Lanczos' method from a random
+    start.
     """
 
     gradient_norm: float
@@ -56,7 +61,9 @@ class Certificate:
 
     @property
     def verdict(self) -> Verdict:
-        """The verdict that follows from these figures."""
+        """The verdict (strict, undecided, saddle or moving) that follows from the gradient and the curvature of this
+        certificate.
+        """
         if not self.gradient_norm <= self.tolerance:
             return Verdict.MOVING
         if abs(self.curvature) <= self.resolution:
@@ -80,7 +87,7 @@ def certify(
     tolerance: float = 1e-6,
     exactly_up_to: int = EXACTLY_UP_TO,
 ) -> Certificate:
-    """Compute the gradient and the smallest curvature of a twice differentiable function at theta, (d,).
+    """Compute the gradient and the smallest curvature of a twice differentiable function at the point theta, (d,).
 
     objective: (d,) -> 0-d, in torch operations. Up to `exactly_up_to` parameters the whole Hessian is formed. Above
     that, Lanczos' method with full reorthogonalisation runs from one fixed random start.
@@ -98,7 +105,11 @@ def certify(
 
 
 def _derivatives(objective: Callable[[Tensor], Tensor], theta: Tensor, sign: float) -> tuple[Tensor, Product]:
-    """The gradient, and a function that multiplies the Hessian with a vector. Both use automatic differentiation."""
+    """Return the gradient at theta, and a function that multiplies the Hessian with a vector (by automatic
+    differentiation).
+
+    sign: a factor of the objective, -1 if it is maximised.
+    """
     point = theta.detach().requires_grad_()
     with torch.enable_grad():
         value = sign * objective(point)
@@ -116,16 +127,20 @@ def _derivatives(objective: Callable[[Tensor], Tensor], theta: Tensor, sign: flo
 
 
 def _whole(product: Product, theta: Tensor) -> tuple[Tensor, float, int]:
-    """Return all eigenvalues of the Hessian, a residual of zero, and the number of Hessian-vector products.
+    """Form the whole Hessian. Return its eigenvalues, a residual of zero, and the number of Hessian-vector products.
 
-    That number is the number of parameters.
+    The number of products is the number of parameters.
     """
     hessian = torch.stack([product(axis) for axis in torch.eye(len(theta), dtype=theta.dtype)])
     return torch.linalg.eigvalsh((hessian + hessian.T) / 2), 0.0, len(theta)
 
 
 def _lanczos(product: Product, theta: Tensor, steps: int) -> tuple[Tensor, float, int]:
-    """Ritz values, the residual bound of the smallest (Parlett 1998, section 13.2), and the number of steps."""
+    """Run Lanczos' method. Return the Ritz values (estimated eigenvalues), the residual bound of the smallest Ritz
+    value, and the number of steps.
+
+    Source of the bound: Parlett 1998, section 13.2.
+    """
     generator = torch.Generator().manual_seed(0)
     basis = torch.randn(1, len(theta), generator=generator, dtype=theta.dtype)
     basis = basis / basis.norm()

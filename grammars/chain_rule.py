@@ -1,4 +1,4 @@
-"""The Response graph that the chain rule derives from a Query graph, and edits of it that make other grammars."""
+"""Derives the Response graph of the chain rule from a Query graph, and edits it to make other grammars."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,10 +18,10 @@ from antiphon.grammars.writing import Message, ResponseDraft
 @typed
 @dataclass(frozen=True)
 class Upstream:
-    """The argument of an edit: a message about `value`, on its way to the node that played the value.
+    """The argument of an edit: a message (a gradient) about `value`, on its way to the node that computed the value.
 
-    source: the node of Q whose vector-Jacobian product sent the message. target: the node of Q that played `value`.
-    response: the draft in which an edit writes new nodes.
+    source: the node of the Query graph whose vector-Jacobian product sent the message. target: the node that computed
+    `value`. response: the draft of the Response graph, in which an edit writes new nodes.
     """
 
     response: ResponseDraft
@@ -31,10 +31,10 @@ class Upstream:
     value: Port
 
     def enters(self, owner: str) -> bool:
-        """Whether `owner` played the value that the message is about. owner: the name of a player, an oracle, an
-        operator or a brick.
+        """Whether the value that the message is about was computed by `owner`.
 
-        For a brick, the message must come from outside: messages between its own players do not enter it.
+        owner: the name of a player, an oracle, an operator or a brick. For a brick, the message must come from outside:
+        messages between the brick's own players do not enter it.
         """
         uses = {use for use in self.target.within if use.brick == owner}
         return self.target.owner == owner or not uses <= set(self.source.within)
@@ -44,7 +44,9 @@ Edit: TypeAlias = Callable[[Upstream], Message | None]
 """A function of an `Upstream` that returns the message to send instead, or None to cut the message."""
 
 Answer: TypeAlias = Callable[[ResponseDraft], Message]
-"""A function that writes a message about a value into the draft, and returns it. The chain rule alone sends none."""
+"""A function that writes a message about a value into the draft, and returns it.
+
+The chain rule itself sends no such message."""
 
 
 @typed
@@ -54,14 +56,15 @@ def chain_rule(
     edit: Edit | Sequence[Edit] = (),
     answers: Mapping[Value, Answer] | None = None,
 ) -> ResponseGraph:
-    """Derive R: walk Q backwards from the losses of the objective.
+    """Derive the Response graph of backpropagation: walk the Query graph backwards from the losses of the objective.
 
-    edit: functions that may change or cut each message. answers: further messages, by the value that they are about.
+    edit: functions that may change or cut each message. answers: functions that add further messages, by the value that
+    each message is about.
 
-    The product of each node takes the sum of the messages about its outputs, added in the order in which Q asks. It
-    sends gradients to its player and to those inputs that depend on a player. A player asked several times receives the
-    sum.
-    Raises BlackBoxError if a gradient would have to pass a black box on its way to a player.
+    Each node gets a vector-Jacobian product. The product takes the sum of all messages about the node's outputs. It
+    sends gradients to the node's player and to those inputs that depend on a player. A player that is asked several
+    times receives the sum of its gradients. Sums are added in the order of the Query graph. Raises BlackBoxError if a
+    gradient would have to pass a black box on its way to a player.
     """
     graph = query.graph() if isinstance(query, QueryDraft) else query
     edits = (edit,) if callable(edit) else tuple(edit)
@@ -69,7 +72,10 @@ def chain_rule(
 
 
 class _Walk:
-    """One backward walk. said: the messages so far about each port. heard: the messages so far to each player."""
+    """One walk backwards through a Query graph, which collects the messages (gradients).
+
+    said: the messages so far about each port. heard: the messages so far to each player.
+    """
 
     def __init__(self, query: QueryGraph, edits: Sequence[Edit], answers: Mapping[Port, Answer]) -> None:
         self.query, self.edits, self.answers = query, edits, answers
@@ -129,19 +135,25 @@ class _Walk:
 
 @typed
 def cut_into(owner: str) -> Edit:
-    """An edit that cuts every message into the values that `owner` played."""
+    """Return an edit that cuts every message about a value that `owner` computed.
+
+    owner: the name of a player, an oracle, an operator or a brick.
+    """
     return lambda upstream: None if upstream.enters(owner) else upstream.message
 
 
 @typed
 def cut_at(value: Value) -> Edit:
-    """An edit that cuts every message into this one value. Messages into other values of its owner stay."""
+    """Return an edit that cuts every message about this value. Messages about other outputs of the same owner stay."""
     return lambda upstream: None if upstream.value == value.port else upstream.message
 
 
 @typed
 def negate_into(owner: str) -> Edit:
-    """An edit that changes the sign of every message into the values that `owner` played."""
+    """Return an edit that changes the sign of every message about a value that `owner` computed.
+
+    owner: the name of a player, an oracle, an operator or a brick.
+    """
 
     def edit(upstream: Upstream) -> Message:
         if not upstream.enters(owner):

@@ -1,11 +1,12 @@
 """Counts the messages and bytes of rounds from the two graphs of a grammar (essay: Nemirovski and Yudin; Remark 4).
 
-Each player, oracle and loss is an owner with a place of its own. Parameterless operators are computed at their
-consumer, maps at their receiver, seeds and taps at their node (see `homes`).
+Each player, oracle and loss is an owner that computes its own nodes. Operators without parameters are computed by their
+consumer, functions of messages by their receiver, seeds (where gradients start) and taps (values that are sent on
+unchanged) by the owner of their node of the Query graph.
 
 A **message** is one output of a node that one owner computes and another owner needs. It counts once per receiving
 owner, in each round in which the node is played. The transport sends these messages when every owner has a worker of
-its own (the placement `spread`). Here they are counted without a placement, a schedule or a process.
+its own (the placement `spread`). The count itself needs no placement, no schedule and no process.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,7 +26,7 @@ from antiphon.grammars.when import When
 
 
 class Graph(StrEnum):
-    """The graph that a message belongs to."""
+    """The graph that a message belongs to: the Query graph or the Response graph."""
 
     QUERY = "Q"
     RESPONSE = "R"
@@ -35,8 +36,10 @@ class Graph(StrEnum):
 class Hop:
     """A message from one owner to another, with the number of rounds in which it is sent.
 
-    value: its name, e.g. "Dense1" or "Loss *". bytes: of one message. rounds: number of rounds in which it travels.
-    locality: of a message of R. None in Q, because the messages of Q define the neighbours.
+    An owner is a player, an oracle or a loss. value: the name of the message, e.g. "Dense1" or "Loss *". bytes: size of
+    one message. rounds: number of rounds in which the message is sent.
+    locality: the class of a message of the Response graph. None for a message of the Query graph, because the messages
+    of the Query graph define which owners are neighbours.
     """
 
     graph: Graph
@@ -52,10 +55,11 @@ class Hop:
 @typed
 @dataclass(frozen=True)
 class Cost:
-    """The cost of a grammar over `rounds` rounds. Divide by `rounds` for the average round.
+    """The messages and queries of a grammar over `rounds` rounds. Divide by `rounds` for the average round.
 
     queries: how often each oracle is asked. gradients: how often each owner is asked for a vector-Jacobian product, as
-    a gray box. query_depth, response_depth: the longest chains of messages, see the functions of these names.
+    a gray box. query_depth, response_depth: the length of the longest chain of messages in the Query graph and in the
+    Response graph.
     """
 
     grammar: str
@@ -67,7 +71,9 @@ class Cost:
     response_depth: int
 
     def messages(self, graph: Graph | None = None, localities: frozenset[Locality] | None = None) -> int:
-        """Number of messages. graph: None counts those of both graphs. localities: None counts those of all."""
+        """Number of messages. graph: count only those of this graph; None counts both graphs. localities: count only
+        messages of these classes; None counts all.
+        """
         return sum(
             hop.rounds
             for hop in self.hops
@@ -75,7 +81,7 @@ class Cost:
         )
 
     def bytes(self, order: Order) -> int:
-        """Number of bytes of all messages of this order."""
+        """Number of bytes of all messages of this order (zeroth order: values; first order: gradients)."""
         return sum(hop.rounds * hop.bytes for hop in self.hops if hop.order is order)
 
     def __repr__(self) -> str:
@@ -93,8 +99,9 @@ class Cost:
 def cost(grammar: Grammar, rounds: range | None = None, moves: Moves | None = None) -> Cost:
     """Count the messages, bytes and queries of a grammar, and the depths of its graphs.
 
-    rounds: those to count. None: one whole period of its cadences, after all of them have begun, which gives the
-    averages of a long run. moves: the cadences of players that do not move in every round (set by their agents).
+    rounds: the rounds to count. None: one whole period of the grammar's cadences, after all of them have begun; the
+    averages are then those of a long run. moves: the cadences of players that do not move in every round (set by their
+    agents).
     """
     rounds = steady(grammar, moves) if rounds is None else rounds
     asked = _counts(query_rounds(grammar.query), rounds)
@@ -115,7 +122,9 @@ def cost(grammar: Grammar, rounds: range | None = None, moves: Moves | None = No
 
 
 def query_depth(grammar: Grammar) -> int:
-    """Length of the longest chain of messages in Q in which each message has to wait for the previous message."""
+    """Length of the longest chain of messages between owners in the Query graph, each of which must wait for the
+    previous one.
+    """
     home = homes(grammar.query)
     depth: dict[str, int] = {}
     for node in grammar.query.nodes:
@@ -125,12 +134,12 @@ def query_depth(grammar: Grammar) -> int:
 
 
 def response_depth(grammar: Grammar) -> int:
-    """Length of the longest chain of messages in R, from one product to the next.
+    """Length of the longest chain of messages in the Response graph, from one vector-Jacobian product to the next.
 
-    A hop leads from the home of a product, seed or tap to the home of the product or player that receives its message.
-    A hop within one home does not count, nor do maps on the way: they are fixed functions that the receiver can
-    compute. Backpropagation through L players has depth L, whatever operators stand between them; one broadcast to L
-    players has depth 1.
+    Each node has a home, the owner that computes it. A message counts if the product or player that receives it has
+    another home than the product, seed (start of a gradient) or tap (value sent on unchanged) that sends it. Functions
+    of messages on the way do not count, because the receiver can compute them. Backpropagation through L players has
+    depth L, whatever operators stand between them; one broadcast to L players has depth 1.
     """
     home, heard = homes(grammar.query), hearers(grammar.response)
     depth: dict[str, int] = {}
@@ -186,7 +195,9 @@ def _response_hops(grammar: Grammar, home: Mapping[str, str], told: Mapping[str,
 
 
 def _travels(nodes: Sequence[Node | ResponseNode], home: Mapping[str, str]) -> dict[Port, tuple[str, ...]]:
-    """For every value that other owners need, the names of these owners, each once."""
+    """For every value that other owners need, return the names of these owners, each once. home: the owner of each
+    node.
+    """
     found: dict[Port, tuple[str, ...]] = {}
     for node in nodes:
         for port in node.inputs:

@@ -1,4 +1,6 @@
-"""Writes a Query graph: calling a handle on values draws edges."""
+"""Writes a Query graph: a handle stands for a player, an oracle or an operator, and calling it on values draws
+edges.
+"""
 
 import contextlib
 from collections import Counter
@@ -34,7 +36,7 @@ from antiphon.grammars.types import EdgeType, Sizes
 
 @dataclass(frozen=True)
 class Value:
-    """One output of a node. Pass it to another handle to draw an edge."""
+    """One output of a node in a draft of a Query graph. Pass it to a handle to draw an edge."""
 
     port: Port
     type: EdgeType
@@ -45,7 +47,8 @@ class Value:
 
 @typed
 class QueryDraft:
-    """A Query graph that is being written. Each call infers its types at once, so an error points to its line.
+    """A Query graph that is being written. Each call of a handle infers the types of its outputs at once, so an error
+    points to the line of the call.
 
     >>> import torch
     >>> from antiphon.grammars.oracle import OracleDeclaration, Question
@@ -78,7 +81,11 @@ class QueryDraft:
 
     @typed
     def oracle(self, name: str, declaration: OracleDeclaration) -> "OracleHandle":
-        """Declare an oracle. Ask a question as a method of the handle (`nature.observe()`); a call asks the first."""
+        """Declare an oracle, and return its handle.
+
+        A method of the handle asks the question of that name (`nature.observe()`). A call of the handle asks the first
+        question.
+        """
         self._take(name)
         self._oracles.append(NamedOracle(name, declaration))
         refuse_conflicting_sizes(self._oracles)
@@ -87,10 +94,11 @@ class QueryDraft:
     def player(
         self, name: str, module: Callable[..., Any] | Factory | Brick, *arguments: Any, **keywords: Any
     ) -> "PlayerHandle | BrickHandle":
-        """Declare a player with the operator `module(*arguments, **keywords)`, a `torch.nn.Module` made on its worker.
+        """Declare a player, and return its handle. Its operator `module(*arguments, **keywords)` is a `torch.nn.Module`
+        that is made on the player's worker.
 
-        The handle may be called several times: one player, asked several times. A brick declares several players, whose
-        names begin with `name`.
+        The handle may be called several times: it is then one player that is asked several times. If `module` is a
+        brick, several players are declared, whose names begin with `name`.
         """
         self._take(name)
         if isinstance(module, Brick):
@@ -104,9 +112,11 @@ class QueryDraft:
     def clone(
         self, name: str, of: "PlayerHandle | BrickHandle", *, soft: float | None = None, cadence: Cadence = Cadence()
     ) -> "CloneHandle | BrickHandle":
-        """Declare a copy of a player that follows it after the moves, softly or entirely (see `CloneDeclaration`).
+        """Declare a copy of the player `of` (a target network), and return its handle. The copy follows the player
+        after its moves.
 
-        The clone of a brick is a clone of each of its players.
+        soft: the fraction in (0, 1] of the distance to the player that one step covers; None copies the player.
+        cadence: the rounds in which the copy follows. The clone of a brick is a clone of each of its players.
         """
         self._take(name)
         if isinstance(of, BrickHandle):
@@ -119,7 +129,7 @@ class QueryDraft:
     def operator(
         self, name: str, operation: Callable[..., Any] | Factory, *arguments: Any, **keywords: Any
     ) -> "OperatorHandle":
-        """Declare a parameterless operator.
+        """Declare an operator without parameters, and return its handle.
 
         operation: a module class, made with `arguments`; or a function, which takes the values and then `arguments`.
         """
@@ -129,15 +139,17 @@ class QueryDraft:
     def loss(
         self, name: str, operation: Callable[..., Any] | Factory, *arguments: Any, **keywords: Any
     ) -> "OperatorHandle":
-        """Declare a loss: an operator with one scalar output, a mean over the batch. An objective can name it."""
+        """Declare a loss, and return its handle: an operator with one scalar output, a mean over the batch. Only losses
+        can be part of an objective.
+        """
         self._take(name)
         return OperatorHandle(self, name, Kind.LOSS, Factory.of(operation, *arguments, **keywords))
 
     @contextlib.contextmanager
     def query_pass(self, name: str, *, every: int = 1, start: int = 0) -> Iterator[None]:
-        """Nodes asked inside this context belong to the pass `name`, which plays at its own cadence.
+        """A context: nodes that are asked inside it belong to the pass `name`, which is played in rounds of its own.
 
-        every, start: see `Cadence`. Raises GrammarError inside another pass.
+        The rounds are `start`, `start + every`, `start + 2 * every`, ... Raises GrammarError inside another pass.
         """
         if self._pass:
             raise GrammarError(
@@ -150,7 +162,7 @@ class QueryDraft:
         self._pass = ""
 
     def graph(self) -> QueryGraph:
-        """The frozen Query graph. Raises GrammarError for a player that was declared and never asked."""
+        """Return the frozen Query graph. Raises GrammarError for a player that was declared and never asked."""
         silent = sorted(name for name, declaration in self._players.items() if declaration is None)
         if silent:
             raise GrammarError(
@@ -163,7 +175,9 @@ class QueryDraft:
         return QueryGraph(tuple(self._nodes), players, tuple(self._oracles), tuple(self._clones), tuple(passes))
 
     def _handles(self, name: str, brick: Brick, declare: Callable[[str], Any]) -> Mapping[str, Any]:
-        """Make a handle for each owner of a brick's parts. `declare` makes the handles of players. Any: all kinds."""
+        """Make a handle for each owner of a brick's nodes, by name. declare: makes the handle of a player. Any: handles
+        of all kinds.
+        """
         asked: dict[str, Any] = {}
         for part in brick.parts:
             if part.owner not in asked and part.kind is Kind.PLAYER:
@@ -174,7 +188,7 @@ class QueryDraft:
 
     @contextlib.contextmanager
     def _using(self, brick: str) -> Iterator[None]:
-        """A context: the nodes that are asked inside belong to a new use of the brick."""
+        """A context: the nodes that are asked inside it belong to a new use of the brick with this name."""
         before = self._within
         uses = {use for node in self._nodes for use in node.within if use.brick == brick}
         self._within = (*before, Use(brick, len(uses) + 1))
@@ -193,7 +207,7 @@ class QueryDraft:
 
     def _infer(self, who: str, made: Made, inputs: tuple[Value, ...]) -> Inferred:
         ports, types = [value.port for value in inputs], [value.type for value in inputs]
-        # The nodes upstream may have symbolic dimensions that this one does not have.
+        # The nodes upstream may have symbolic dimensions that this node does not have.
         return infer(
             who, *made, types, self.sizes, lambda kind, sizes: self._samples.of(ports, kind, {**self.sizes, **sizes})
         )
@@ -227,14 +241,14 @@ _DEFAULT_PASS = "round"
 
 @dataclass(frozen=True)
 class OracleHandle:
-    """An oracle in a draft."""
+    """An oracle in a draft of a Query graph. Call it, or its method with a question's name, to ask the oracle."""
 
     draft: QueryDraft
     name: str
     declaration: OracleDeclaration
 
     def __call__(self, *inputs: Value, **keywords: Any) -> Any:  # Any: a Value, or a tuple of them for several outputs
-        """Ask the first question."""
+        """Ask the first question that the oracle declares. Returns the answer: one value, or a tuple of values."""
         return self.ask(self.declaration.questions[0].name, *inputs, **keywords)
 
     def __getattr__(self, question: str) -> Callable[..., Any]:
@@ -243,9 +257,9 @@ class OracleHandle:
         return partial(self.ask, question)
 
     def ask(self, question: str, *inputs: Value, **keywords: Any) -> Any:  # Any: as in __call__
-        """Ask one question.
+        """Ask the oracle the question of this name.
 
-        Raises GrammarError if the oracle does not have it, ShapeError for inputs of another type.
+        Raises GrammarError if the oracle does not declare this question, ShapeError for inputs of another type.
         """
         found = self.declaration.question(question)
         if found is None:
@@ -262,7 +276,7 @@ class OracleHandle:
 
 @dataclass(frozen=True)
 class PlayerHandle:
-    """A player in a draft."""
+    """A player in a draft of a Query graph. Call it on values to ask the player."""
 
     draft: QueryDraft
     name: str
@@ -281,14 +295,14 @@ class PlayerHandle:
 
 @dataclass(frozen=True)
 class CloneHandle:
-    """A clone in a draft."""
+    """A clone (a copy of a player) in a draft of a Query graph. Call it on values to ask the clone."""
 
     draft: QueryDraft
     name: str
     player: str
 
     def __call__(self, *inputs: Value, **keywords: Any) -> Any:  # Any: as in OracleHandle.__call__
-        """Ask the clone. No gradient passes through it into the player."""
+        """Ask the clone: apply its operator to these inputs. No gradient passes through the clone into the player."""
         check_values(f"clone {self.name!r}", self.draft._values, inputs, keywords)
         made = make_module, self.draft._factories[self.player]
         inferred = self.draft._infer(f"clone {self.name!r}", made, inputs)
@@ -298,9 +312,9 @@ class CloneHandle:
 
 @dataclass(frozen=True)
 class BrickHandle:
-    """A brick (a group of players, see `Brick`), or a clone of a brick, in a draft. Call it like a player's handle.
+    """A brick (a group of players), or a clone of a brick, in a draft of a Query graph. Call it like a player's handle.
 
-    asked: a handle for each owner of its parts.
+    asked: the handle of each player, clone and operator of the brick, by name.
     """
 
     draft: QueryDraft
@@ -309,7 +323,7 @@ class BrickHandle:
     asked: Mapping[str, Any]  # Any: handles of several kinds, all called on values
 
     def __call__(self, *inputs: Value, **keywords: Any) -> Any:  # Any: as in OracleHandle.__call__
-        """Ask the parts in order. Returns the brick's outputs."""
+        """Ask the nodes of the brick in order, on these inputs. Returns the brick's outputs."""
         check_values(f"brick {self.name!r}", self.draft._values, inputs, keywords)
         if len(inputs) != self.brick.inputs:
             raise ShapeError(
@@ -337,7 +351,7 @@ class BrickHandle:
 
 @dataclass(frozen=True)
 class OperatorHandle:
-    """A parameterless operator in a draft."""
+    """An operator without parameters in a draft of a Query graph. Call it on values to apply it."""
 
     draft: QueryDraft
     name: str

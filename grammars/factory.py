@@ -1,4 +1,6 @@
-"""A callable with its arguments, as a value: described in text, compared by its description, called on a worker."""
+"""A `Factory`: a callable with its arguments, as a value that can be described in text, compared, and called on a
+worker.
+"""
 
 import dataclasses
 import functools
@@ -25,10 +27,10 @@ from antiphon.grammars.types import is_dense
 @typed
 @dataclass(frozen=True, eq=False)
 class Factory:
-    """A call `target(*arguments, **keywords)` that is not made yet.
+    """A call `target(*arguments, **keywords)` that is stored as a value and executed later, on a worker.
 
-    Two factories are equal if their descriptions are equal. So grammars can be hashed, compared and drawn without
-    making a parameter.
+    Two factories are equal if their descriptions are equal. So a grammar can be hashed, compared and drawn before any
+    parameter exists.
 
     >>> Factory.of(torch.nn.Linear, 2, 3, bias=False)
     torch.nn.modules.linear:Linear(2, 3, bias=False)
@@ -41,9 +43,10 @@ class Factory:
     @classmethod
     @typed
     def of(cls, target: "Callable[..., Any] | Factory", *arguments: Any, **keywords: Any) -> "Factory":
-        """Make the factory of `target(*arguments, **keywords)`. If `target` is a factory, its arguments come first.
+        """Make the factory of the call `target(*arguments, **keywords)`.
 
-        Raises GrammarError if an argument cannot be described.
+        If `target` is a factory, its own arguments come before the new ones. Raises GrammarError if an argument cannot
+        be described in text.
         """
         if isinstance(target, Factory):
             return cls.of(target.target, *target.arguments, *arguments, **{**dict(target.keywords), **keywords})
@@ -52,12 +55,14 @@ class Factory:
         return factory
 
     def __call__(self) -> Any:
-        """Call the target, and return its result."""
+        """Call the target with the stored arguments, and return its result."""
         return self.target(*self.arguments, **dict(self.keywords))
 
     @functools.cached_property
     def description(self) -> str:
-        """Canonical text. Equal descriptions make equal objects, under the same seed."""
+        """Canonical text of the call. Factories with equal descriptions make equal objects, if they are called with the
+        same seed.
+        """
         return _call(describe(self.target), self.arguments, self.keywords, describe)
 
     def __repr__(self) -> str:
@@ -74,7 +79,7 @@ def describe(value: object) -> str:
     """Canonical text of a value: the same in every process, different for different values.
 
     If a value contains itself (a list, a function), the inner occurrence is written `^n`, with n the number of levels
-    up. Raises GrammarError for a live object, because a grammar cannot carry its identity to another machine.
+    up. Raises GrammarError for a live object, such as a module, because it does not exist on another machine.
     """
     within = _WITHIN.get()
     if id(value) in within:
@@ -92,7 +97,9 @@ def describe(value: object) -> str:
 
 
 _WITHIN: ContextVar[tuple[int, ...]] = ContextVar("within", default=())
-"""Ids of the values that are being described, from the outermost to the innermost. All of them are alive meanwhile."""
+"""Ids of the values that are being described, from the outermost to the innermost.
+
+These values are alive during the description, so their ids are unique."""
 
 
 def _described(value: object) -> str:
@@ -143,7 +150,8 @@ def _describe_partial(value: "functools.partial[Any]") -> str:
 
 
 def _describe_callable(value: Callable[..., Any]) -> str:
-    """Text of a callable: its module and name, with a digest or a state if these do not identify it.
+    """Return canonical text of a callable: its module and name, and a digest or its state if the name does not identify
+    it.
 
     A digest of the code is added for a lambda, a local function, and a function from a notebook or a decorator. The
     text of a callable object contains its state.
@@ -168,7 +176,7 @@ def _describe_callable(value: Callable[..., Any]) -> str:
 
 
 def _found(name: str) -> object:
-    """The object with the name `module:path`, if its module is imported already; else None."""
+    """Return the object with the name `module:path` if its module is imported already, else None."""
     module, _, path = name.partition(":")
     try:
         return operator.attrgetter(path)(sys.modules[module])
@@ -177,7 +185,9 @@ def _found(name: str) -> object:
 
 
 def _describe_object(value: Any, name: str) -> str:  # Any: an object that can be called
-    """Text of what pickle would save of the object: its class, the arguments of the class, and the state."""
+    """Return canonical text of what pickle would save of the object: its class, the arguments of the class, and its
+    state.
+    """
     try:
         told = value.__reduce_ex__(2)
     except Exception as error:  # an object may raise anything here

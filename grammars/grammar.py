@@ -23,8 +23,8 @@ from antiphon.grammars.types import EdgeType
 class Grammar:
     """A Query graph, a Response graph, an objective and a guarantee. It contains no process, optimizer or device.
 
-    Raises GrammarError, ShapeError or BlackBoxError if the two graphs do not fit (see `ResponseGraph.types`), if a
-    player receives no message, if a node of R leads to no player, or if no player influences the objective.
+    Raises GrammarError, ShapeError or BlackBoxError if the types of the two graphs do not fit, if a player receives no
+    message, if a node of the Response graph leads to no player, or if no player influences the objective.
     """
 
     name: str
@@ -42,18 +42,21 @@ class Grammar:
 
     @functools.cached_property
     def message_types(self) -> Mapping[Port, EdgeType]:
-        """The type of every message of R."""
+        """The type of every message of the Response graph, by port."""
         return self.response.types(self.query)
 
     @functools.cached_property
     def signature(self) -> str:
-        """The sha256 of the description as JSON. Two grammars with the same signature play the same rounds."""
+        """The sha256 of the grammar's description as JSON.
+
+        Two grammars with the same signature play the same rounds.
+        """
         text = json.dumps(self.description, sort_keys=True, separators=(",", ":"), default=_plain)
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property
     def description(self) -> dict[str, Any]:  # Any: JSON
-        """The name and all four parts, as data for JSON."""
+        """The grammar's name, Query graph, Response graph, objective and guarantee, as data for JSON."""
         query, guarantee = self.query, self.guarantee
         return {
             "name": self.name,
@@ -72,7 +75,10 @@ class Grammar:
         }
 
     def _repr_svg_(self: Any) -> str:  # Any: type checkers read this file under two names
-        """The picture that a notebook shows, as SVG. Only this method imports `antiphon`, which imports this folder."""
+        """Return a picture of the grammar as SVG, which a notebook shows.
+
+        Only this method imports `antiphon`, because `antiphon` imports this folder.
+        """
         from antiphon import draw
 
         return draw(self).svg

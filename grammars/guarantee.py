@@ -1,4 +1,5 @@
-"""What a grammar promises about its responses, as data (essay, section 2, "Summary of guarantees").
+"""What a grammar promises about its responses (the gradients that players receive), as data (essay, section 2, "Summary
+of guarantees").
 
 This module measures nothing; `antiphon check` measures the promises.
 """
@@ -19,7 +20,7 @@ from antiphon.grammars.typed import typed
 
 
 class Category(StrEnum):
-    """The essay's four categories."""
+    """The essay's four categories of promises about responses."""
 
     EXACT = "exact"
     SURROGATE = "surrogate"
@@ -31,11 +32,11 @@ class Category(StrEnum):
 @final
 @dataclass(frozen=True)
 class PlayerLoss:
-    """The loss that a player minimises (essay, Definition 5): a scalar function of values of Q. Q need not compute it.
+    """The loss that one player minimises (essay, Definition 5): a scalar function of values of the Query graph.
 
     operation: takes the values at `inputs`, in their order; returns a 0-d tensor that torch can differentiate. Values
-    that it detaches are held fixed. A player without a PlayerLoss minimises the grammar's objective (or minus the
-    objective, if that is maximised).
+    that it detaches are held fixed. The Query graph need not compute the loss. A player without a PlayerLoss minimises
+    the grammar's objective (or minus the objective, if that is maximised).
     """
 
     operation: Factory
@@ -44,7 +45,7 @@ class PlayerLoss:
     @classmethod
     @typed
     def of(cls, operation: Callable[..., Any] | Factory, *values: Value | Port, **keywords: Any) -> "PlayerLoss":
-        """Make the loss `operation(*values, **keywords)`, 0-d, of values of a draft.
+        """Make the loss `operation(*values, **keywords)`, 0-d, of values of a draft of a Query graph.
 
         Any: an operation may return anything, and its further arguments, `keywords`, may have any type.
         """
@@ -56,7 +57,7 @@ class PlayerLoss:
 
 
 def unknown() -> Tensor:
-    """Stand for a loss that is not known. Raises GrammarError."""
+    """A placeholder for a loss that is not known. Raises GrammarError when it is called."""
     raise GrammarError(
         "a player's loss was asked for that is not known for these modules; expected an instance whose promise names "
         "it. Give the promise a `loss` on an instance where the truth is known in closed form."
@@ -65,18 +66,19 @@ def unknown() -> Tensor:
 
 UNKNOWN = PlayerLoss(Factory(unknown), ())
 """Stands for a loss that is not known for modules in general, for example the value of a policy. A promise about it can
-still be measured, on instances that name a known loss in its place."""
+still be measured for modules whose promise names a known loss instead."""
 
 
 @typed
 @final
 @dataclass(frozen=True)
 class Exact:
-    """Each response is the gradient of the player's loss, up to rounding.
+    """The promise that each response is the gradient of the player's loss, up to rounding.
 
     players: names of the players with this promise; empty for all players. loss: None for the grammar's objective.
-    sense: the promise in words, for reports. These fields mean the same in all promises.
-    tolerance: bound on the largest difference, relative to the largest number of the gradient.
+    sense: the promise in words, for reports.
+    tolerance: bound on the largest difference between response and gradient, relative to the largest number of the
+    gradient.
     """
 
     category: ClassVar[Category | None] = Category.EXACT
@@ -91,13 +93,14 @@ class Exact:
 @final
 @dataclass(frozen=True)
 class SignCorrect:
-    """No message about a unit's output has the sign opposite to the gradient of the player's loss, for any example.
+    """The promise that messages about a unit's output never have the sign opposite to the true gradient, for any
+    example.
 
-    The check looks at each number of the message that enters the player's product, before the sum over the batch. The
-    sum has no such promise.
-    premise: the condition on the parameters, in words. An instance must satisfy it at the start. holds: a function of
-    (modules by player's name, values by port of Q) that returns whether the premise holds. If it is given, the promise
-    is measured at other parameters too, where they satisfy the premise.
+    The true gradient is that of the player's loss. The check compares each number of the message before the sum over
+    the batch; the summed response has no such promise.
+    premise: the condition on the parameters, in words. The initial parameters must satisfy it. holds: a function of
+    (modules by player's name, values by port of the Query graph) that returns whether the premise holds. If `holds` is
+    given, the promise is also measured at other parameters that satisfy the premise.
     """
 
     category: ClassVar[Category | None] = Category.ESTIMATED
@@ -113,9 +116,11 @@ class SignCorrect:
 @final
 @dataclass(frozen=True)
 class Descent:
-    """The angle between each response and the gradient of the player's loss stays below `degrees`.
+    """The promise that the angle between each response and the gradient of the player's loss stays below `degrees`.
 
-    Below 90 degrees, a small step against the response decreases the loss. premise, holds: see `SignCorrect`.
+    Below 90 degrees, a small step against the response decreases the loss. premise: the condition on the parameters, in
+    words. holds: a function of (modules by player's name, values by port of the Query graph) that returns whether the
+    premise holds.
     """
 
     category: ClassVar[Category | None] = Category.ESTIMATED
@@ -132,10 +137,12 @@ class Descent:
 @final
 @dataclass(frozen=True)
 class Estimated:
-    """On average over the draws of oracles, the response is the gradient of the player's loss, up to a bias.
+    """The promise that, on average over the draws of oracles, the response is the gradient of the player's loss, up to
+    a bias.
 
     bias: bound on |mean response - mean gradient| / |mean gradient|, beyond the uncertainty of `draws` draws. The
-    variance is measured as well. premise, holds: see `SignCorrect`.
+    variance is measured as well. premise: the condition on the parameters, in words. holds: a function of (modules by
+    player's name, values by port of the Query graph) that returns whether the premise holds.
     """
 
     category: ClassVar[Category | None] = Category.ESTIMATED
@@ -153,10 +160,12 @@ class Estimated:
 @final
 @dataclass(frozen=True)
 class Surrogate:
-    """On average over the draws of oracles, the objective is never below the quantity of interest.
+    """The promise that the objective is an upper bound: on average over the draws of oracles, it is not below another
+    quantity.
 
-    truth: a function of (modules by player's name, values by port of Q) that returns that quantity for the same data,
-    0-d and to be minimised. None: it is not known for these modules, and nothing can be measured.
+    truth: a function of (modules by player's name, values by port of the Query graph) that returns that other quantity,
+    computed on the same data, 0-d. A smaller quantity is better. None: the quantity is not known for these modules, and
+    nothing can be measured.
     """
 
     category: ClassVar[Category | None] = Category.SURROGATE
@@ -171,10 +180,10 @@ class Surrogate:
 @final
 @dataclass(frozen=True)
 class Learned:
-    """If only these players learn, they reach the optimum that theory predicts.
+    """The promise that these players, if no other player learns, reach the optimum that theory predicts.
 
-    distance: a function of (modules by player's name, values by port of Q) that returns the distance from the known
-    optimum, 0-d, in any unit. None: no optimum is known for these modules. tolerance: in the unit of `distance`.
+    distance: a function of (modules by player's name, values by port of the Query graph) that returns the distance from
+    the known optimum, 0-d, in any unit. None: no optimum is known for these modules. tolerance: bound on the distance.
     """
 
     category: ClassVar[Category | None] = Category.LEARNED
@@ -189,10 +198,10 @@ class Learned:
 @final
 @dataclass(frozen=True)
 class Insulated:
-    """R sends the players neither a derivative nor a plain value of `sources`. The check reads R only.
+    """The promise that the Response graph sends the players neither a derivative nor a plain value of `sources`.
 
-    sources: names of owners in Q (players, oracles, losses, operators). taps: if true, values of the sources may reach
-    the players through a tap; derivatives may not.
+    sources: names of owners of nodes (players, oracles, losses, operators). taps: if true, plain values of the sources
+    may reach the players; derivatives may not. The check reads the Response graph only.
     """
 
     category: ClassVar[Category | None] = None
@@ -207,8 +216,9 @@ class Insulated:
 @final
 @dataclass(frozen=True)
 class Arrives:
-    """With small steps the players come to rest at a local optimum, each given the others (essay, Definition 8).
+    """The promise that, with small steps, all players come to rest at a local optimum (essay, Definition 8).
 
+    Each player is then at a local optimum of its own loss, given the other players.
     tolerance: bound on two ratios for each player. The first is the norm of the gradient of its loss at the end,
     divided by the norm at the start. The second is the decrease of its loss that it could still reach alone, divided
     by the decrease since the start. draws: number of rounds over which a gradient is averaged.
@@ -229,13 +239,13 @@ Promise: TypeAlias = Exact | SignCorrect | Descent | Estimated | Surrogate | Lea
 @final
 @dataclass(frozen=True)
 class Guarantee:
-    """All promises of one grammar. They may be of several categories: those of DAC are learned, estimated and exact."""
+    """All promises of one grammar about its responses. The promises may belong to several categories."""
 
     promises: tuple[Promise, ...] = field(default_factory=tuple)
 
     @property
     def categories(self) -> tuple[Category, ...]:
-        """The categories, each once, in the order of the promises."""
+        """The categories of the promises, each once, in the order of the promises."""
         found = (promise.category for promise in self.promises)
         return tuple(dict.fromkeys(category for category in found if category is not None))
 
@@ -243,10 +253,9 @@ class Guarantee:
         return Guarantee(self.promises + other.promises)
 
     def loss_of(self, player: str) -> PlayerLoss | None:
-        """Return the loss that the promises name for a player.
+        """Return the loss that a player minimises according to the promises; None for the grammar's objective.
 
-        That of a promise to all players is used only if no promise to this player by name has one. None stands for the
-        objective.
+        A promise that names this player takes precedence over a promise to all players.
         """
         named = [promise for promise in self.promises if player in promise.players]
         told = named + [promise for promise in self.promises if not promise.players]
@@ -254,9 +263,10 @@ class Guarantee:
         return next((loss for loss in losses if loss is not None), None)
 
     def says_nothing_of(self, player: str) -> bool:
-        """Whether no promise is about the player's response.
+        """Whether no promise is about the response (the gradient) that this player receives.
 
-        A `Surrogate` is about the objective, an `Insulated` about what does not reach the player, so neither counts.
+        `Surrogate` promises do not count, because they are about the objective. `Insulated` promises do not count,
+        because they are about what does not reach the player.
         """
         told = [each for each in self.promises if not isinstance(each, Surrogate | Insulated)]
         return not any(player in each.players or not each.players for each in told)
@@ -264,10 +274,12 @@ class Guarantee:
     def regrouped(
         self, names: Callable[[str], Iterable[str]], ports: Callable[[Port], Port | None] = lambda port: port
     ) -> "Guarantee":
-        """Return the same promises for other players and values, after a regrouping.
+        """Return the same promises for the players and values of a regrouped grammar, where players are split or
+        merged.
 
-        names: from a player to the players in its place. ports: from a value to the value in its place, or to None if
-        that is no longer played; a promise whose loss needs such a value is dropped.
+        names: a function from a player to the players that replace it. ports: a function from a value to the value that
+        replaces it, or to None if the value is no longer played. A promise whose loss needs such a missing value is
+        dropped.
         """
         found = (_regrouped(promise, names, ports) for promise in self.promises)
         return Guarantee(tuple(promise for promise in found if promise is not None))
@@ -278,7 +290,10 @@ class Guarantee:
 
 @typed
 def exact(*players: str) -> Guarantee:
-    """The guarantee that these players (all, if none is named) receive the gradient of the objective (Grammar 1)."""
+    """Return the guarantee that these players receive the exact gradient of the objective (essay, Grammar 1).
+
+    players: names; without a name, all players.
+    """
     return Guarantee((Exact(players),))
 
 

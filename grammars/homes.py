@@ -1,4 +1,6 @@
-"""The home of each node of Q and R: the player, oracle or loss at which it is computed."""
+"""The home of each node of the Query graph and the Response graph: the player, oracle or loss that computes the
+node.
+"""
 
 from collections.abc import Mapping
 
@@ -8,10 +10,10 @@ from antiphon.grammars.response import Deliver, Map, Product, ResponseGraph, See
 
 
 def homes(query: QueryGraph) -> Mapping[str, str]:
-    """The player, oracle or loss at which each node of Q is computed.
+    """Return the home of each node of the Query graph: the player, oracle or loss that computes the node.
 
-    A clone is computed at its player. A parameterless operator is computed at its first consumer; without a consumer,
-    at the home of its first input.
+    The home of a clone is its player. The home of an operator without parameters is that of its first consumer; without
+    a consumer, that of its first input.
     """
     players = {clone.name: clone.player for clone in query.clones}
     found = {
@@ -26,11 +28,13 @@ def homes(query: QueryGraph) -> Mapping[str, str]:
 
 
 def response_homes(grammar: Grammar, asked: Mapping[str, str], told: Mapping[str, str]) -> Mapping[str, str]:
-    """The home of each node of R.
+    """Return the home of each node of the Response graph: the owner or worker that computes the node.
 
-    asked: the home of each node of Q. told: the place where each player receives its messages.
-    A product, a seed and a tap have the home of their node of Q. A map or sum is computed at its receiver. If several
-    places receive it, it is computed at the home of its first input, so that each receiver is one message away.
+    asked: the home of each node of the Query graph. told: the home at which each player receives its messages.
+    A vector-Jacobian product, a seed (the start of a gradient) and a tap (a value that is sent on unchanged) have the
+    home of their node of the Query graph. A function of messages (`Map`) or a sum is computed at the home that receives
+    it. If several homes receive it, it is computed at the home of its first input, so that each receiver is one message
+    away.
     """
     heard = hearers(grammar.response)
     found: dict[str, str] = {}
@@ -51,7 +55,11 @@ def response_homes(grammar: Grammar, asked: Mapping[str, str], told: Mapping[str
 
 
 def hearers(response: ResponseGraph) -> Mapping[str, tuple[Product | Deliver, ...]]:
-    """The products and deliveries that each node's message reaches directly or through maps."""
+    """Return, for each node of the Response graph, the vector-Jacobian products and deliveries to players that its
+    message reaches.
+
+    The message may pass through functions of messages and sums on the way, but not through another product.
+    """
     found: dict[str, tuple[Product | Deliver, ...]] = {node.name: () for node in response.nodes}
     for node in reversed(response.nodes):
         reached = (node,) if isinstance(node, Product | Deliver) else found[node.name]

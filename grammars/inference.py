@@ -23,7 +23,7 @@ from antiphon.grammars.typed import unchecked
 from antiphon.grammars.types import Batch, Dimension, EdgeType, Sizes, is_dense
 
 _UNDECLARED = 8
-"""The size of a symbolic dimension that no oracle declares; doubled for each further one."""
+"""The size of a symbolic dimension that no oracle declares; doubled for each further undeclared symbol."""
 
 _SMALL = 1_000_000
 """The largest number of elements in an operator's inputs, and in its parameters, for a trial on values. A larger
@@ -35,7 +35,9 @@ Make: TypeAlias = Callable[[Factory], Callable[..., Any]]  # Any: an operator ma
 
 @dataclass(frozen=True)
 class Inferred:
-    """Types of an operator's outputs, and its parameters. single: it returns one tensor, not a tuple."""
+    """Types of an operator's outputs, and the operator's parameters. single: the operator returns one tensor, not a
+    tuple.
+    """
 
     outputs: tuple[EdgeType, ...]
     parameters: tuple[Parameter, ...]
@@ -50,14 +52,14 @@ def infer(
     sizes: Sizes = MappingProxyType({}),
     upstream: Upstream | None = None,
 ) -> Inferred:
-    """Infer the output types of an operator on inputs of these types.
+    """Infer the output types of an operator, given the types of its inputs, by calling it on sample values.
 
-    who: its name in errors. make: makes the operator from `factory`. sizes: those of the declared symbolic dimensions.
-    upstream: computes the real values of the operator's inputs; called only if it refuses all values drawn by type.
-    The operator is tried at the declared sizes, and with each of them doubled. An output dimension that doubles in the
-    second trial is symbolic; any other is a constant. If the operator refuses the doubled size, all are constants.
-    torch's settings and all random streams are restored afterwards.
-    Raises ShapeError if the shapes do not compose, GrammarError if the operator cannot be made.
+    who: the operator's name in errors. make: makes the operator from `factory`. sizes: of the declared symbolic
+    dimensions, such as the batch. upstream: computes the real values of the operator's inputs. It is called only if the
+    operator refuses all values drawn by type. The operator is tried at the declared sizes, and with each of them
+    doubled. An output dimension that doubles in the second trial is symbolic; any other is a constant. If the operator
+    refuses the doubled size, all dimensions are constants. torch's settings and all random streams are restored
+    afterwards. Raises ShapeError if the shapes do not compose, GrammarError if the operator cannot be made.
     """
     trial = _Trial(who, factory, tuple(inputs), _complete(inputs, sizes), frozenset(sizes))
     with ProcessState.here().entered(), forked(), warnings.catch_warnings():
@@ -98,7 +100,9 @@ def makes_parameters(factory: Factory, who: str = "") -> bool:
 
 
 def make_operator(factory: Factory) -> Callable[..., Any]:
-    """Make a parameterless operator: an instance of a class, or a function that takes the values and its arguments."""
+    """Make an operator without parameters: an instance of a class, or a function of the values and the factory's
+    arguments.
+    """
     if isinstance(factory.target, type):
         return factory()
     target = unchecked(factory.target)
@@ -112,7 +116,7 @@ Values: TypeAlias = Callable[[Sizes], list[Tensor]]
 
 
 class _Refused(Exception):
-    """The operator raised an error (its `__cause__`) on inputs of these sizes."""
+    """The operator under trial raised an error (the `__cause__` of this exception) on inputs of these sizes."""
 
     def __init__(self, sizes: Sizes) -> None:
         super().__init__()
@@ -131,7 +135,10 @@ class _Played:
 
 @dataclass(frozen=True)
 class _Trial:
-    """A trial of an operator. sizes: of all symbols in its inputs. declared: the symbols that an oracle declares."""
+    """A trial of an operator on sample values.
+
+    sizes: of all symbolic dimensions in its inputs. declared: the symbolic dimensions whose size an oracle declares.
+    """
 
     who: str
     factory: Factory
@@ -144,10 +151,11 @@ class _Trial:
         return sum(prod(each.sized(self.sizes)) for each in self.inputs) <= _SMALL
 
     def on_values(self, operator: Callable[..., Any], upstream: Upstream | None) -> Inferred:
-        """Infer the types from the first kind of values, and the first way of calling, that the operator accepts.
+        """Infer the operator's output types. Use the first kind of sample values, and the first way of calling, that it
+        accepts.
 
-        Raises ShapeError if it accepts none, with the reason: the error on its real inputs if they are known, else the
-        error on normal draws.
+        Raises ShapeError if the operator accepts none. The message gives the operator's error on its real inputs if
+        they are known, else on normal draws.
         """
         refused: list[_Refused] = []
         for values in self._kinds(upstream):
@@ -161,7 +169,9 @@ class _Trial:
         raise self._refusal(refused[0] if upstream is None else refused[-1])
 
     def typed(self, operator: Callable[..., Any], values: Values, way: "Way | None" = None) -> Inferred:
-        """Infer the types from a trial at `sizes`, and from trials with each size doubled."""
+        """Infer the operator's output types from a trial at `sizes`, and from further trials with one size doubled in
+        each.
+        """
         first = self._run(operator, values, way, self.sizes)
         others = {symbol: self._doubled(operator, values, way, symbol) for symbol in self.sizes}
         shapes = [
@@ -273,7 +283,9 @@ class _Trial:
 
 
 def _settled(shapes: Sequence[tuple[Dimension, ...]], other: _Played) -> bool:
-    """Whether the constant dimensions of these shapes are the same in the other trial."""
+    """Whether the constant dimensions of these output shapes have the same size in another trial, with other input
+    sizes.
+    """
     pairs = (pair for one, two in zip(shapes, other.shapes, strict=True) for pair in zip(one, two, strict=False))
     return all(size == now for size, now in pairs if isinstance(size, int))
 
@@ -288,7 +300,7 @@ def _recorded(operator: Callable[..., Any], values: list[Tensor]) -> Any:
 
 
 def _from_leaves(operator: Callable[..., Any], values: list[Tensor]) -> Any:
-    """Call it with inputs that require a gradient, because an operator may differentiate with respect to them."""
+    """Call the operator on inputs that require a gradient, because it may differentiate with respect to them."""
     with torch.enable_grad():
         return operator(*(value.detach().requires_grad_() if value.is_floating_point() else value for value in values))
 
@@ -303,18 +315,20 @@ def _on_meta(inputs: Sequence[EdgeType]) -> Values:
 
 
 def _complete(inputs: Sequence[EdgeType], sizes: Sizes) -> Sizes:
-    """The size of every symbolic dimension of these types."""
+    """Return a size for every symbolic dimension of these types: that in `sizes`, or a trial size if no oracle declares
+    it.
+    """
     symbols = sorted({each.name for edge in inputs for each in edge.shape if isinstance(each, Batch)})
     unknown = [symbol for symbol in symbols if symbol not in sizes]
     return {symbol: sizes.get(symbol) or _UNDECLARED << unknown.index(symbol) for symbol in symbols}
 
 
 class _TooLarge(Exception):
-    """The operator has more than `_SMALL` numbers."""
+    """Making the operator would make more than `_SMALL` numbers (parameters and buffers)."""
 
 
 class _Counting(TorchFunctionMode):
-    """Raises _TooLarge as soon as more than `_SMALL` numbers are made."""
+    """A mode of torch that raises _TooLarge as soon as more than `_SMALL` numbers are made inside it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -333,7 +347,7 @@ _MAKERS = {torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.r
 
 
 def _made_if_small(who: str, make: Make, factory: Factory) -> Callable[..., Any] | None:
-    """Make the operator; None if it has more than `_SMALL` numbers."""
+    """Make the operator, and return it; return None if that would make more than `_SMALL` numbers."""
     try:
         with _Counting():
             return make(factory)
@@ -344,7 +358,7 @@ def _made_if_small(who: str, make: Make, factory: Factory) -> Callable[..., Any]
 
 
 def made_for(who: str, make: Callable[[Factory], M], factory: Factory) -> M:
-    """Return `make(factory)`. Raises GrammarError if it raises any error, or tries to exit the process."""
+    """Return `make(factory)`. Raises GrammarError if this call raises any error, or tries to exit the process."""
     try:
         return make(factory)
     except FOREIGN as error:

@@ -1,15 +1,18 @@
-"""A network that takes several inputs side by side."""
+"""A sequence of modules that takes several inputs side by side."""
 
 import torch
 from torch import Tensor, nn
 
 
 class Joined(nn.Sequential):
-    """A sequence of links on the inputs side by side: (batch, n), (batch, m), ... -> the output of the last link.
+    """A sequence of modules on inputs joined side by side: (batch, n), (batch, m), ... -> the output of the last
+    module.
 
-    A subclass that adds only a constructor keeps the hand-written products of plain links (`oracles/chain.py`).
+    A subclass that adds only a constructor keeps the hand-written gradients of plain sequences (`oracles/chain.py`).
     """
 
     def forward(self, *inputs: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Return the output of the last link. The first link gets the inputs, joined in their last dimension."""
+        """Join the inputs in their last dimension, pass them through all modules, and return the output of the last
+        module.
+        """
         return super().forward(torch.cat(inputs, dim=-1))

@@ -1,4 +1,4 @@
-"""Classifies the messages of R: which of them stay between neighbours (essay, Remark 4)."""
+"""Classifies the messages of a Response graph: which of them stay between neighbours (essay, Remark 4)."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -10,15 +10,15 @@ from antiphon.grammars.types import Batch, EdgeType
 
 
 class Locality(StrEnum):
-    """The class of a message of R, by its receiver and by the values from which it is computed.
+    """The class of a message of the Response graph (R), by its receiver and by the values from which it is computed.
 
-    Two owners are neighbours if one of them takes a value of the other in Q.
+    Two owners (players, oracles or losses) are neighbours if one of them takes a value of the other in the Query graph.
 
-    LOCAL: the message goes to a neighbour. The sender computes it from values of Q and from the broadcast.
-    BROADCAST: the message has one number per example, and R sends it to several owners, like a neuromodulator. It
-    counts as local. If R has two or more such messages, none of them is the broadcast.
+    LOCAL: the message goes to a neighbour. The sender computes it from values of the Query graph and from the
+    broadcast. BROADCAST: the message has one number per example, and R sends it to several owners, like a
+    neuromodulator. It counts as local. If R has two or more such messages, none of them is the broadcast.
     RELAYED: the message goes to a neighbour, but the sender first had to receive other messages of R. Remark 4 does not
-    call it local. In backpropagation, all messages but that of the loss are of this class.
+    call it local. In backpropagation, all messages are of this class except that of the loss.
     DISTANT: the message goes to an owner that is no neighbour.
     """
 
@@ -35,15 +35,16 @@ LOCAL = frozenset({Locality.LOCAL, Locality.BROADCAST})
 """The messages that Remark 4 calls local."""
 
 Travels = Mapping[Port, tuple[str, ...]]
-"""For each message of R, the other owners that receive it."""
+"""For each message of the Response graph, the other owners that receive it."""
 
 
 def localities(
     grammar: Grammar, home: Mapping[str, str], told: Mapping[str, str], travels: Travels
 ) -> Mapping[tuple[Port, str], Locality]:
-    """The locality of every message of R, by port and receiver.
+    """Return the locality of every message of a grammar's Response graph, by (port, name of the receiver).
 
-    home: the owner that computes each node of Q. told: the owner that computes each node of R.
+    home: the owner that computes each node of the Query graph. told: the owner that computes each node of the Response
+    graph. travels: for each message, the owners that receive it.
     """
     near = neighbours(grammar.query, home)
     broadcast = _broadcast(grammar, travels)
@@ -65,7 +66,9 @@ def localities(
 
 
 def neighbours(query: QueryGraph, home: Mapping[str, str]) -> Mapping[str, frozenset[str]]:
-    """The neighbours of each owner: the owners to which it sends, or from which it takes, a value in Q."""
+    """Return the neighbours of each owner: the owners to which it sends, or from which it takes, a value in the Query
+    graph.
+    """
     found: dict[str, set[str]] = defaultdict(set)
     for node in query.nodes:
         for port in node.inputs:

@@ -1,4 +1,4 @@
-"""Fixed functions of messages, for edits of a Response graph."""
+"""Fixed functions of messages, such as a change of sign, for edits of a Response graph."""
 
 from collections.abc import Callable
 from enum import StrEnum
@@ -13,10 +13,10 @@ F = TypeVar("F", bound=Callable[..., Any])  # Any: a function of messages, or a 
 
 
 class Linearity(StrEnum):
-    """How a linear map acts on a message: f(a + b) = f(a) + f(b).
+    """How a linear function f acts on a message; linear means f(a + b) = f(a) + f(b).
 
-    EXAMPLES: the map acts on each example of a batch separately. Replicas may apply it to their shares of a batch, and
-    to the terms of a sum. NUMBERS: the map multiplies all numbers of the message by one factor, which does not depend
+    EXAMPLES: f acts on each example of a batch separately. Replicas may apply it to their shares of a batch, and
+    to the terms of a sum. NUMBERS: f multiplies all numbers of the message by one factor, which does not depend
     on the message. It may also be applied to any part of the message, such as the parameters of one layer.
     """
 
@@ -26,10 +26,11 @@ class Linearity(StrEnum):
 
 @typed
 def linear(how: Linearity) -> Callable[[F], F]:
-    """A decorator with which a function or module declares that it is linear in its messages (see `Linearity`).
+    """Return a decorator with which a function or module declares that it is linear in its messages. how: see
+    `Linearity`.
 
-    Without this declaration, a map is computed on the whole message only. If replicas rely on the declaration, it is
-    tested before the run (see `antiphon.coordinator.plan.assignment.assign`).
+    Without this declaration, the function is computed on the whole message only. If replicas rely on the declaration,
+    `antiphon.coordinator.plan.assignment.assign` tests it before the run.
     """
 
     def declare(target: F) -> F:
@@ -50,18 +51,21 @@ def negate(message: Tensor) -> Tensor:
 @linear(Linearity.NUMBERS)
 @typed
 def scale(message: Tensor, factor: float) -> Tensor:
-    """Return the message times a number."""
+    """Return the message times `factor`."""
     return message * factor
 
 
 @typed
 def over_batch(message: Tensor, factor: float = 1.0) -> Tensor:
-    """The message times `factor / batch`: an example's contribution to a mean over the batch (the first dimension)."""
+    """Return the message times `factor / batch`, where `batch` is the size of its first dimension.
+
+    With factor 1, each row is then the contribution of one example to a mean over the batch.
+    """
     return message * (factor / message.shape[0])
 
 
 @linear(Linearity.EXAMPLES)
 @typed
 def fixed_matrix(message: Tensor, matrix: Tensor) -> Tensor:
-    """`message @ matrix` with a fixed matrix: (batch, n) times (n, m)."""
+    """Return `message @ matrix` with a fixed matrix: (batch, n) times (n, m) -> (batch, m)."""
     return torch.matmul(message, matrix)

@@ -38,9 +38,9 @@ def load_module(
 
     The module's own `load_state_dict` runs first, because it may set other things. Then the saved numbers are copied
     into every parameter and buffer again.
-    who: the module's name in errors. state: that of a player or a clone. placed: a function of (saved tensor, tensor of
-    the module) that returns the tensor to copy. Raises ShapeError, and loads nothing, if the state belongs to another
-    module.
+    who: the module's name in errors. state: the saved state of a player or a clone. placed: a function of (saved
+    tensor, tensor of the module) that returns the tensor to copy into the module. Raises ShapeError, and loads nothing,
+    if the state belongs to another module.
     """
     parameters, buffers = state["parameters"], state["buffers"]
     _refuse_other(who, module, parameters, buffers, state["extra"])
@@ -71,13 +71,15 @@ def _buffers(module: nn.Module) -> Iterator[tuple[str, nn.Module, str, Tensor | 
 
 
 def _further(module: nn.Module) -> dict[str, Any]:
-    """The entries of `state_dict` that are neither parameters nor buffers. Any: leaves of many types."""
+    """Return the entries of the module's `state_dict` that are neither parameters nor buffers. Any: values of many
+    types.
+    """
     known = {id(value) for value in _tensors(module).values()}
     return {key: value for key, value in module.state_dict(keep_vars=True).items() if id(value) not in known}
 
 
 def _told(module: nn.Module, ready: Mapping[str, Tensor], extra: Mapping[str, Any]) -> dict[str, Any]:
-    """Build the argument for `load_state_dict`. One tensor may have several keys in it."""
+    """Build the argument for `load_state_dict`. One tensor may appear under several keys."""
     names = {id(value): name for name, value in _tensors(module).items()}
     told = module.state_dict(keep_vars=True)
     for key, value in told.items():
@@ -87,9 +89,10 @@ def _told(module: nn.Module, ready: Mapping[str, Tensor], extra: Mapping[str, An
 
 
 def _make_buffers(module: nn.Module, saved: Mapping[str, Tensor | None]) -> None:
-    """Make the module's buffers match the saved ones.
+    """Make the module's buffers match the saved buffers.
 
-    A forward pass may register a buffer, replace it by one of another shape or dtype, or set it to None.
+    They may differ, because a forward pass may register a buffer, set it to None, or replace it by a buffer of another
+    shape or dtype.
     """
     for name, owner, key, value in list(_buffers(module)):
         if name not in saved:

@@ -6,7 +6,7 @@ characters. The names that are refused here cannot be shown in any of these plac
 
 
 def fault_of(name: object) -> str:
-    """The reason why a name is not allowed; an empty text if the name is allowed.
+    """Return the reason why a name is not allowed; an empty text if the name is allowed.
 
     >>> fault_of("[/x] <b>"), fault_of("a\\x1b[31m"), fault_of("")
     ('', "holds '\\\\x1b', which cannot be printed", 'is empty')

@@ -14,7 +14,10 @@ LARGEST = 2**63 - 1
 
 @dataclass(frozen=True)
 class Range:
-    """Range of a number, in an annotation that `typed` checks. above: whether `least` itself is excluded."""
+    """Range of a number, for an annotation that `typed` checks.
+
+    above: whether the number must be larger than `least`.
+    """
 
     least: float
     most: float = math.inf
@@ -30,7 +33,7 @@ class Range:
 
 @dataclass(frozen=True)
 class Items:
-    """Number of items of a sequence, in an annotation that `typed` checks."""
+    """Number of items of a sequence, for an annotation that `typed` checks."""
 
     least: int
     most: float = math.inf
@@ -50,11 +53,11 @@ Share: TypeAlias = Annotated[float, Range(0, 1, above=True)]
 Seconds: TypeAlias = Annotated[float, Range(0, LONGEST, above=True)]
 Some: TypeAlias = Annotated[Sequence[Count], Items(1)]
 Image: TypeAlias = Annotated[Sequence[Count], Items(3, 3)]
-"""Channels, height, width."""
+"""The shape of an image: channels, height, width."""
 
 
 def told(value: object) -> str:
-    """The value with its type, in a short text.
+    """Describe a value and its type in a short text, for error messages.
 
     >>> told("3"), told(None)
     ("'3' (a str)", 'None')

@@ -16,24 +16,24 @@ class Direction(StrEnum):
 
 
 def sign_of(direction: Direction) -> float:
-    """+1 to minimise, -1 to maximise. An objective times this sign is to be minimised.
+    """Return +1 to minimise, -1 to maximise. An objective times this sign is a quantity to minimise.
 
     A representation is at a local minimum of a minimised objective, and at a local maximum of a maximised one.
-    Definition 4 of the essay has these two exchanged.
+    In Definition 4 of the essay the two words are exchanged.
     """
     return 1.0 if direction is Direction.MINIMISE else -1.0
 
 
 @dataclass(frozen=True)
 class Objective:
-    """The sum of some losses, and the direction of optimization. Each loss is a mean over its batch."""
+    """The sum of some losses, and whether the sum is minimised or maximised. Each loss is a mean over its batch."""
 
     losses: tuple[Port, ...]
     direction: Direction = Direction.MINIMISE
 
     @property
     def sign(self) -> float:
-        """+1 or -1: the weight of every loss in R. So players always receive the gradient of a quantity to minimise."""
+        """+1 to minimise, -1 to maximise. Gradients of losses are multiplied by it, so that players always minimise."""
         return sign_of(self.direction)
 
     def __repr__(self) -> str:
@@ -42,11 +42,11 @@ class Objective:
 
 @typed
 def minimise(*losses: Value) -> Objective:
-    """The objective that minimises the sum of these losses."""
+    """Return the objective that minimises the sum of these losses."""
     return Objective(tuple(loss.port for loss in losses), Direction.MINIMISE)
 
 
 @typed
 def maximise(*losses: Value) -> Objective:
-    """The objective that maximises the sum of these losses."""
+    """Return the objective that maximises the sum of these losses."""
     return Objective(tuple(loss.port for loss in losses), Direction.MAXIMISE)

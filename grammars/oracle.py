@@ -1,4 +1,4 @@
-"""Oracles: the declaration that a grammar holds, and the protocol of a live oracle."""
+"""Oracles: the declaration of an oracle in a grammar, and the protocol of the object that answers during a run."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from antiphon.grammars.types import EdgeType
 
 
 class Box(StrEnum):
-    """What an oracle answers: values only (black), or gradients as well (gray) (essay, Definition 3)."""
+    """What an oracle answers: values only (black box), or gradients as well (gray box) (essay, Definition 3)."""
 
     BLACK = "black"
     GRAY = "gray"
@@ -30,8 +30,8 @@ State: TypeAlias = dict[str, Any]
 class Question:
     """One query that an oracle can answer.
 
-    inputs: the types it takes. outputs: the types of its answer, of zeroth order. A gray question is differentiable: it
-    can be asked for a vector-Jacobian product of its answer.
+    inputs: the types of the values that the question takes. outputs: the types of the answer. A gray question is
+    differentiable: the oracle also computes vector-Jacobian products of the answer.
     """
 
     name: str
@@ -46,8 +46,8 @@ class OracleDeclaration:
     """An oracle as a grammar sees it: how to make it on its worker, its questions, and the sizes of its batches.
 
     factory: called on the oracle's worker with the keyword `seed` (an integer); returns an `Oracle`.
-    questions: a call of the oracle's handle asks the first of them.
-    sizes: the size of every symbolic dimension (`Batch`) that its types introduce.
+    questions: those that the oracle can answer. A call of the oracle's handle in a draft asks the first one.
+    sizes: the size of every symbolic dimension (`Batch`) that the types of its questions introduce.
     """
 
     factory: Factory
@@ -55,40 +55,40 @@ class OracleDeclaration:
     sizes: tuple[tuple[str, Natural], ...] = ()
 
     def question(self, name: str) -> Question | None:
-        """The question of that name, or None."""
+        """Return the question with this name; None if the oracle has no such question."""
         return next((question for question in self.questions if question.name == name), None)
 
     def make(self, seed: int) -> "Oracle":
-        """Make the live oracle. All its randomness has to come from `seed`."""
+        """Make the oracle on its worker. All randomness of the oracle has to come from `seed`."""
         return self.factory.target(*self.factory.arguments, **dict(self.factory.keywords), seed=seed)
 
 
 @runtime_checkable
 class Oracle(Protocol):
-    """A live oracle, hosted by one worker.
+    """An oracle during a run, hosted by one worker.
 
     `answer` is called in a fixed order within a round. The answers must have the declared types. The input tensors are
-    valid only until the end of the round: the oracle must copy what it keeps.
+    valid only until the end of the round, so the oracle must copy what it keeps.
     """
 
     def answer(self, question: str, inputs: Sequence[Tensor], round: int) -> Sequence[Tensor]:
-        """Answer one question in round `round` (from 0)."""
+        """Return the answer to one question in round `round` (counted from 0), one tensor per declared output."""
         ...
 
     def state(self) -> State:
-        """Everything that the next answers depend on."""
+        """Return the state of the oracle: everything that its next answers depend on."""
         ...
 
     def load(self, state: State) -> None:
-        """Continue from a state that the method `state` returned."""
+        """Restore a state that the method `state` returned, and continue from it."""
         ...
 
     def report(self) -> Mapping[str, float]:
-        """Metrics of the run since the last report (for Nature: episode returns). May be empty."""
+        """Return metrics since the last report, by name, such as episode returns. May be empty."""
         ...
 
     def close(self) -> None:
-        """Release resources outside this process's memory."""
+        """Release the oracle's resources outside this process's memory."""
         ...
 
 
@@ -97,7 +97,7 @@ class Memoryless(ABC):
 
     @abstractmethod
     def answer(self, question: str, inputs: Sequence[Tensor], round: int) -> Sequence[Tensor]:
-        """Answer one question in round `round` (from 0)."""
+        """Return the answer to one question in round `round` (counted from 0), one tensor per declared output."""
 
     def state(self) -> State:
         """Return an empty state: the next answer does not depend on earlier answers."""

@@ -20,29 +20,35 @@ class Partition(Protocol):
 
     @typed
     def __call__(self, outputs: Tensor) -> Tensor:
-        """Return the cell of each output."""
+        """Return the cell of each output as an integer. outputs: (n, ...); returns (n, ...)."""
         ...
 
 
 @typed
 @dataclass(frozen=True)
 class Itself:
-    """Each value of the output is a cell. For functions into a finite set, such as labels."""
+    """The partition in which each value of the output is a cell.
+
+    It suits functions into a finite set, such as labels.
+    """
 
     @typed
     def __call__(self, outputs: Tensor) -> Tensor:
-        """Return the outputs, (n, ...), as they are."""
+        """Return the outputs, (n, ...), unchanged: each value is its own cell."""
         return outputs
 
 
 @typed
 @dataclass(frozen=True)
 class Largest:
-    """The cell is the class with the largest logit, the first one in a tie: (n, classes) -> (n,). For classifiers."""
+    """The partition by the class with the largest logit, the first one in a tie: (n, classes) -> (n,).
+
+    For classifiers.
+    """
 
     @typed
     def __call__(self, outputs: Tensor) -> Tensor:
-        """Return the class of each output, (n,). outputs: (n, classes)."""
+        """Return the class with the largest logit for each output, (n,). outputs: (n, classes)."""
         if outputs.ndim != 2:
             raise ShapeError(
                 f"Largest() was given outputs of shape {tuple(outputs.shape)}; expected (inputs, classes), a logit for "
@@ -55,7 +61,7 @@ class Largest:
 @typed
 @dataclass(frozen=True)
 class Threshold:
-    """The cell says whether each number is above `at`: (n, ...) -> 0 or 1, (n, ...)."""
+    """The partition by whether each number is above `at`: (n, ...) -> 0 or 1, (n, ...)."""
 
     at: float = 0.0
 
@@ -68,7 +74,7 @@ class Threshold:
 @typed
 @dataclass(frozen=True)
 class Grid:
-    """The cells are cubes of side `width`; a corner of one of them is at `origin`.
+    """The partition into cubes of side `width`; one cube has a corner at `origin`.
 
     The cell of a number y is the integer k with origin + k width <= y < origin + (k + 1) width.
 
@@ -81,16 +87,18 @@ class Grid:
 
     @typed
     def __call__(self, outputs: Tensor) -> Tensor:
-        """Return the integer k for each number of `outputs`, (n, ...)."""
+        """Return, for each number y of `outputs`, (n, ...), the integer k with origin + k width <= y < origin + (k + 1)
+        width.
+        """
         return ((outputs - self.origin) / self.width).floor().to(torch.int64)
 
 
 @typed
 @dataclass(frozen=True)
 class Nearest:
-    """The cell is the index of the nearest prototype by Euclidean distance, the first in a tie: (n, d) -> (n,).
+    """The partition by the nearest prototype in Euclidean distance, the first one in a tie: (n, d) -> (n,).
 
-    prototypes: each of d numbers, or of one number for outputs of shape (n,).
+    The cell is the index of that prototype. prototypes: vectors of d numbers; of one number for outputs of shape (n,).
 
     >>> Nearest(((0.0, 0.0), (1.0, 1.0)))(torch.tensor([[0.2, 0.1], [0.9, 2.0]]))
     tensor([0, 1])

@@ -1,6 +1,6 @@
 """Checks that a module computes exactly what its class says: no hook, no replaced method, no computed weight.
 
-Code that reads the parts of a module, instead of calling the module, makes this check first.
+Code that reads the weights of a module, instead of calling the module, makes this check first.
 """
 
 import inspect
@@ -32,12 +32,12 @@ _HARMLESS = frozenset(
 
 
 def hooks_of(module: nn.Module) -> Tables:
-    """The dicts in which torch keeps the hooks of this module itself."""
+    """Return the dicts in which torch keeps the hooks of this module. Hooks of its children are not included."""
     return [module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks]
 
 
 def backward_hooks_of(function: object) -> Tables:
-    """The dicts with all hooks that torch calls in the backward pass of a module and its children."""
+    """Return the dicts with all hooks that torch calls in the backward pass of a module and its children."""
     if not isinstance(function, nn.Module):
         return []
     own = (table for each in function.modules() for table in (each._backward_hooks, each._backward_pre_hooks))
@@ -45,9 +45,9 @@ def backward_hooks_of(function: object) -> Tables:
 
 
 def is_plain(module: nn.Module, kind: type[nn.Module]) -> bool:
-    """Whether a call of this module is the forward of the class `kind`, of torch or antiphon, on its parts.
+    """Whether a call of this module runs exactly the `forward` of the class `kind`, a class of torch or antiphon.
 
-    A subclass of `kind` may add a constructor but override nothing else of `kind`. The parts themselves are not
+    A subclass of `kind` may add a constructor but override nothing else of `kind`. The module's children are not
     checked.
 
     >>> layer = nn.Linear(2, 2)
@@ -64,7 +64,9 @@ def is_plain(module: nn.Module, kind: type[nn.Module]) -> bool:
 
 
 def is_original(kind: type[nn.Module]) -> bool:
-    """Whether the forward and call methods of a class are code of torch or of the file of the class: not replaced."""
+    """Whether the forward and call methods of a class are the original code, of torch or of the file that defines the
+    class.
+    """
     codes = [getattr(getattr(kind, name), "__code__", None) for name in METHODS if hasattr(kind, name)]
     own = _HOME, inspect.getfile(kind)
     return all(code is not None and code.co_filename.startswith(own) for code in codes)

@@ -12,16 +12,20 @@ from antiphon.grammars.response import Deliver, ResponseNode, Sum, asked_by
 from antiphon.grammars.when import ALWAYS, NEVER, When
 
 Moves = Mapping[str, Cadence]
-"""The rounds in which each player moves. A player that is not listed moves in every round."""
+"""The rounds in which each player moves, by name. A player without an entry moves in every round."""
 
 
 def query_rounds(query: QueryGraph) -> Mapping[str, When]:
-    """The rounds in which each node of Q is played: those of its pass."""
+    """Return the rounds in which each node of the Query graph is played: the rounds of the node's pass."""
     return {node.name: When.at(query.cadences[node.query_pass]) for node in query.nodes}
 
 
 def response_rounds(grammar: Grammar, moves: Moves) -> Mapping[str, When]:
-    """The rounds in which each node of R is played: its inputs were played, and it leads to a player that moves."""
+    """Return the rounds in which each node of the Response graph is played, by name.
+
+    A node is played if the values that it needs were played, and if its message leads to a player that moves in the
+    round. moves: the rounds in which each player moves.
+    """
     nodes, asked = grammar.response.nodes, query_rounds(grammar.query)
     possible: dict[str, When] = {}
     for node in nodes:
@@ -36,7 +40,10 @@ def response_rounds(grammar: Grammar, moves: Moves) -> Mapping[str, When]:
 
 
 def steady(grammar: Grammar, moves: Moves | None = None) -> range:
-    """One whole period of the grammar's cadences, from the first round in which all of them have begun."""
+    """Return one whole period of the grammar's cadences, starting at the first round in which all of them have begun.
+
+    moves: the cadences of players that do not move in every round.
+    """
     cadences = [*grammar.query.cadences.values(), *(moves or {}).values()]
     first = max(cadence.start for cadence in cadences)
     return range(first, first + lcm(*(cadence.every for cadence in cadences)))

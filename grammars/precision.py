@@ -23,8 +23,8 @@ from antiphon.grammars.types import EdgeType
 def in_float64(grammar: Grammar) -> Grammar:
     """Convert a grammar to float64 (complex128 for complex numbers): parameters, edges, and tensors in operators.
 
-    A grammar without narrower floats is returned as it is. Players start from the same numbers. A black box still
-    computes in its own precision; its inputs and answers are converted.
+    A grammar without narrower floats is returned unchanged. The initial parameters are the same numbers. A black-box
+    oracle still computes in its own precision; its inputs and answers are converted.
     """
     query = grammar.query
     kinds = {each.dtype for node in query.nodes for each in node.outputs}
@@ -55,14 +55,19 @@ def make_double(factory: Factory) -> nn.Module:
 
 
 def _doubled(module: nn.Module) -> nn.Module:
-    """Convert parameters and buffers of a module to double, as `Module.to` does. Shared tensors stay shared."""
+    """Convert parameters and buffers of a module to double, as `Module.to` does, and return it. Shared tensors stay
+    shared.
+    """
     kept: dict[int, tuple[Tensor, Tensor]] = {}  # keeps the narrow ones alive, so that ids stay unique
     return module._apply(lambda each: kept.setdefault(id(each), (each, widened(each)))[1])
 
 
 @final
 class DoubleOracle:
-    """An oracle of single precision with inputs and answers in double. A gray oracle also computes in double."""
+    """An oracle that wraps an oracle of single precision: inputs and answers are in double.
+
+    A gray (differentiable) inner oracle also computes in double.
+    """
 
     def __init__(self, inner: OracleDeclaration, *, seed: int) -> None:
         self._questions = {each.name: each for each in inner.questions}
@@ -70,7 +75,7 @@ class DoubleOracle:
             self._inner = inner.make(seed)
 
     def answer(self, question: str, inputs: Sequence[Tensor], round: int) -> Sequence[Tensor]:
-        """The answer of the inner oracle, in double."""
+        """Return the answer of the wrapped oracle, converted to double."""
         asked = self._questions[question]
         with as_declared() if asked.box is Box.BLACK else contextlib.nullcontext():
             told = [each.to(kind.dtype) for each, kind in zip(inputs, asked.inputs, strict=True)]
@@ -78,19 +83,19 @@ class DoubleOracle:
             return widened((answers,) if isinstance(answers, Tensor) else tuple(answers))
 
     def state(self) -> State:
-        """The state of the inner oracle."""
+        """Return the state of the wrapped oracle."""
         return self._inner.state()
 
     def load(self, state: State) -> None:
-        """Load a state of the inner oracle."""
+        """Load a state of the wrapped oracle."""
         self._inner.load(state)
 
     def report(self) -> Mapping[str, float]:
-        """The report of the inner oracle."""
+        """Return the report of the wrapped oracle."""
         return self._inner.report()
 
     def close(self) -> None:
-        """Close the inner oracle."""
+        """Close the wrapped oracle."""
         self._inner.close()
 
 
@@ -122,7 +127,10 @@ def _oracle(declaration: OracleDeclaration) -> OracleDeclaration:
 
 
 def _operation(factory: Factory) -> Factory:
-    """The same operator in double. Functions of torch and antiphon compute in the dtype of their inputs already."""
+    """Return the factory of the same operator in double precision.
+
+    Functions of torch and antiphon already compute in the dtype of their inputs, so only their arguments are converted.
+    """
     home = getattr(factory.target, "__module__", "").partition(".")[0]
     if not isinstance(factory.target, type) and home in ("torch", "antiphon"):
         return Factory(factory.target, widened(factory.arguments), widened(factory.keywords))
@@ -131,7 +139,10 @@ def _operation(factory: Factory) -> Factory:
 
 @final
 class DoubleOperator(nn.Module):
-    """A parameterless operator in double. It is a class, so that the inner operator is made only once."""
+    """An operator without parameters that wraps another one and returns its outputs in double.
+
+    It is a class, so that the wrapped operator is made only once.
+    """
 
     def __init__(self, factory: Factory) -> None:
         super().__init__()
@@ -140,6 +151,6 @@ class DoubleOperator(nn.Module):
         self.inner = _doubled(made) if isinstance(made, nn.Module) else made
 
     def forward(self, *values: Tensor) -> Any:  # Any: a tensor or a tuple of them
-        """The outputs of the inner operator, in double."""
+        """Return the outputs of the wrapped operator, converted to double."""
         with in_double():
             return widened(self.inner(*values))

@@ -9,7 +9,9 @@ import torch
 
 
 class _Setting(NamedTuple):
-    """One setting of torch: a function that reads it and one that sets it. Any: settings have many types."""
+    """One global setting of torch: a function that reads it, and a function that sets it. Any: settings have many
+    types.
+    """
 
     read: Callable[[], Any]
     set: Callable[[Any], Any]
@@ -53,22 +55,23 @@ _SETTINGS = {
 
 @dataclass(frozen=True)
 class ProcessState:
-    """The values of torch's settings that change numbers, as pairs of name and value."""
+    """The values of torch's global settings that change computed numbers, as pairs of name and value."""
 
     settings: tuple[tuple[str, Any], ...]  # Any: see `_Setting`
 
     @classmethod
     def here(cls) -> "ProcessState":
-        """The current settings of this process and thread."""
+        """Read the current values of torch's settings that change computed numbers, in this process and thread."""
         return cls(tuple(_read().items()))
 
     def enter(self) -> None:
-        """Apply these settings to this process and thread."""
+        """Apply the stored settings to this process and thread."""
         self._change(dict(ProcessState.here().settings))
 
     @contextmanager
     def entered(self) -> Iterator[None]:
-        """Apply these settings inside the context, and restore the caller's afterwards.
+        """A context that applies the stored settings to this process and thread, and restores the previous settings
+        afterwards.
 
         Inside, as in a run, gradients are enabled, autocast is off, and the CPU is torch's default device.
         """

@@ -95,7 +95,9 @@ def widened(value: Any) -> Any:  # Any: a tensor, a dtype, or lists, tuples and 
 
 @cache
 def _aliases(func: Any) -> tuple[dict[int, str], bool]:  # Any: an operation of torch
-    """The arguments that an operation writes into, by position; and whether the operation only returns views."""
+    """Return the arguments that a torch operation writes into, by position, and whether the operation only returns
+    views.
+    """
     schema = func._schema
     written = {
         place: each.name
@@ -107,7 +109,7 @@ def _aliases(func: Any) -> tuple[dict[int, str], bool]:  # Any: an operation of 
 
 
 def _write(func: Any, written: Mapping[int, str], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-    """Run an operation that writes into a tensor. The tensor keeps its dtype; other inputs are converted to fit.
+    """Run a torch operation that writes into a tensor. The tensor keeps its dtype; other inputs are converted to fit.
 
     Any: an operation of torch, and its arguments.
     """
@@ -118,7 +120,7 @@ def _write(func: Any, written: Mapping[int, str], args: tuple[Any, ...], kwargs:
 
 
 def _dtype_of(written: Mapping[int, str], args: Sequence[Any], kwargs: Mapping[str, Any]) -> torch.dtype | None:
-    """The dtype of the first tensor that is written into."""
+    """Return the dtype of the first tensor that a torch operation writes into; None without such a tensor."""
     place, name = next(iter(written.items()))
     found = args[place] if place < len(args) else kwargs.get(name)
     found = found[0] if isinstance(found, list | tuple) and found else found
@@ -126,7 +128,9 @@ def _dtype_of(written: Mapping[int, str], args: Sequence[Any], kwargs: Mapping[s
 
 
 def _like(dtype: torch.dtype, value: Any) -> Any:  # Any: an argument
-    """Convert floats to the dtype of the tensor that they are written into, because no kernel does. Keep all else."""
+    """Convert floats in `value` to the dtype of the tensor that they are written into, because no kernel does. Keep all
+    else.
+    """
     if isinstance(value, Tensor):
         fits = value.dtype.is_complex == dtype.is_complex and (value.is_floating_point() or value.is_complex())
         return value.to(dtype) if fits else value

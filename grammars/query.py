@@ -21,7 +21,7 @@ from antiphon.grammars.walks import reached
 
 
 class Kind(StrEnum):
-    """The kind of a node of Q."""
+    """The kind of a node of a Query graph: player, clone, oracle, operator or loss."""
 
     ORACLE = "oracle"
     PLAYER = "player"
@@ -32,7 +32,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Port:
-    """One output of one node."""
+    """One output of one node of a graph: the node's name, and the index of the output."""
 
     node: str
     index: int = 0
@@ -52,12 +52,12 @@ class Parameter:
 
 @dataclass(frozen=True)
 class PlayerDeclaration:
-    """A player: its name, and the operator that its parameters determine. Its optimizer is given at launch.
+    """A player: its name, and the operator that its parameters determine. The player's optimizer is given at launch.
 
     factory: makes a `torch.nn.Module`; called on the player's worker under the player's seed.
-    parameters: its parameter space, in the order of `named_parameters`. A response is one vector over all of them.
-    part_of: for a part of a refined player, the name of that player. The part is made under that player's seed. Empty
-    for a whole player.
+    parameters: the tensors that span the player's parameter space, in the order of `named_parameters`. A response is
+    one vector over all of them. part_of: if a refinement split a player and this is one part, the name of the player
+    that was split; otherwise empty. The part is made under the seed of the player that was split.
     """
 
     name: str
@@ -67,7 +67,10 @@ class PlayerDeclaration:
 
     @property
     def seeded_as(self) -> str:
-        """The name from which the player's seed is computed. Parts share it, so they start as in the whole player."""
+        """The name from which the player's seed is computed.
+
+        Parts of a player that was split have the name of that player, so that they start with the same parameters.
+        """
         return self.part_of or self.name
 
     @property
@@ -79,10 +82,10 @@ class PlayerDeclaration:
 @typed
 @dataclass(frozen=True)
 class CloneDeclaration:
-    """A copy of a player (a target network). It follows the player after the moves of each round of `cadence`.
+    """A copy of a player (a target network). In each round of `cadence`, the copy follows the player after its move.
 
-    soft: fraction in (0, 1] of the distance to the player that one step covers; None copies the player.
-    A clone has no optimizer and receives no gradient.
+    soft: the fraction in (0, 1] of the distance to the player that one step covers; None copies the player's
+    parameters. A clone has no optimizer and receives no gradient.
     """
 
     name: str
@@ -101,7 +104,7 @@ class NamedOracle:
 
 @dataclass(frozen=True)
 class QueryPass:
-    """A set of nodes of Q that are asked in the same rounds, for example for acting or for learning."""
+    """A set of nodes of the Query graph that are asked in the same rounds, for example for acting or for learning."""
 
     name: str
     cadence: Cadence = Cadence()
@@ -117,9 +120,9 @@ class Use:
 
 @dataclass(frozen=True)
 class Node:
-    """One node of Q.
+    """One node of a Query graph: one call of a player, clone, oracle, operator or loss.
 
-    owner: the player, clone or oracle that is asked here; for an operator or a loss its own name.
+    owner: the name of the player, clone or oracle that is asked; for an operator or a loss, its own name.
     question: for an oracle, the question that is asked; empty for other nodes.
     operator: for an operator or a loss, the function that it computes; None for other nodes.
     within: the uses of bricks that contain the node, the outermost first. It does not influence the computation.
@@ -148,7 +151,8 @@ class QueryGraph:
     """A frozen Query graph: its nodes, in the order in which they are asked.
 
     Within a round, an oracle answers its questions in that order. The graph is built by a `QueryDraft`, or by hand.
-    Raises GrammarError for a name used twice, an input that no node plays, a cycle, or an edge between passes.
+    Raises GrammarError for a name used twice, an input that is the output of no node, a cycle, or an edge between
+    passes.
     """
 
     nodes: tuple[Node, ...]
@@ -176,7 +180,7 @@ class QueryGraph:
 
     @functools.cached_property
     def cadences(self) -> Mapping[str, Cadence]:
-        """The cadence of every pass."""
+        """The cadence (the rounds in which it is played) of every pass, by the pass's name."""
         return {query_pass.name: query_pass.cadence for query_pass in self.passes}
 
     @functools.cached_property
@@ -189,29 +193,41 @@ class QueryGraph:
         return self.by_name[port.node].outputs[port.index]
 
     def box_of(self, node: Node) -> Box:
-        """GRAY if a node can be asked for a gradient, else BLACK. Only questions of oracles can be black."""
+        """Return GRAY if a vector-Jacobian product of this node can be computed, else BLACK.
+
+        Only oracles can be black.
+        """
         if node.kind is not Kind.ORACLE:
             return Box.GRAY
         return self.question_of(node).box
 
     def question_of(self, node: Node) -> Question:
-        """The declaration of the question that an oracle node asks."""
+        """Return the declaration of the question that this node asks an oracle."""
         oracle = next(oracle for oracle in self.oracles if oracle.name == node.owner)
         question = oracle.declaration.question(node.question)
         assert question is not None  # held by _refuse_unknown_owners
         return question
 
     def players_above(self, port: Port) -> frozenset[str]:
-        """The players on which this value depends. Paths through a clone do not count, since no gradient passes it."""
+        """Return the names of the players on which the value at this port depends.
+
+        Paths through a clone do not count, because a clone passes no gradient.
+        """
         found = reached([port.node], lambda name: self._sources(self.by_name[name]))
         return frozenset(node.owner for name in found if (node := self.by_name[name]).kind is Kind.PLAYER)
 
     def is_played_by_someone(self, port: Port) -> bool:
-        """Whether this value depends on a player: `players_above` is not empty. The result is cached for all nodes."""
+        """Whether the value at this port depends on a player. Paths through a clone do not count.
+
+        The results for all nodes are computed once and cached.
+        """
         return port.node in self._influenced
 
     def players_in(self, name: str) -> tuple[str, ...]:
-        """The players of the brick `name`, in the order in which they are asked; `name` itself if it is no brick."""
+        """Return the players of the brick `name`, in the order in which they are asked.
+
+        If `name` is no brick, return `name` alone.
+        """
         asked = (node for node in self.nodes if node.kind is Kind.PLAYER)
         inside = (node.owner for node in asked if any(use.brick == name for use in node.within))
         return tuple(dict.fromkeys(inside)) or (name,)
@@ -227,7 +243,10 @@ class QueryGraph:
 
     @staticmethod
     def _sources(node: Node) -> tuple[str, ...]:
-        """The nodes to which a node passes its gradient: those of its inputs. A clone passes no gradient."""
+        """Return the names of the nodes to which a node passes its gradient: those of its inputs.
+
+        A clone passes no gradient.
+        """
         return () if node.kind is Kind.CLONE else tuple(port.node for port in node.inputs)
 
     def __repr__(self) -> str:
@@ -292,7 +311,7 @@ def _refuse_unknown_owners(graph: QueryGraph) -> None:
 
 
 def refuse_conflicting_sizes(oracles: Sequence[NamedOracle]) -> None:
-    """Raise GrammarError if two oracles declare different sizes for one symbol."""
+    """Raise GrammarError if two oracles declare different sizes for the same symbolic dimension."""
     declared: dict[str, tuple[str, int]] = {}
     for oracle in oracles:
         for symbol, size in oracle.declaration.sizes:

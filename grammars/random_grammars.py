@@ -1,4 +1,7 @@
-"""Random grammars for tests: every executor is compared with plain automatic differentiation on them."""
+"""Random grammars for tests.
+
+On each grammar, the gradients of every executor are compared with plain automatic differentiation.
+"""
 
 import random
 from collections.abc import Callable, Sequence
@@ -27,17 +30,18 @@ WIDTHS = (2, 3, 5)
 
 
 def sample_grammar(seed: int) -> Grammar:
-    """Return a random grammar in float64 that depends on `seed` only; see `draw_grammar`."""
+    """Return a random grammar in float64. Equal seeds give equal grammars."""
     return draw_grammar(random.Random(seed).randrange)
 
 
 def draw_grammar(choose: Choose, nodes: int | None = None, batch: int | None = None) -> Grammar:
-    """Return a random grammar. Two to eight random steps add nodes to Q; R is the chain rule.
+    """Return a random grammar. Two to eight random steps add nodes to the Query graph; the Response graph is the chain
+    rule.
 
-    choose: makes each random choice. nodes: the number of steps; None draws it. batch: rows of a batch; None draws it.
-    The graph may have fan-outs, players asked several times, skips, nodes with several inputs or outputs, images,
-    clones, a gray oracle and several losses. Its objective is minimised or maximised. Its modules can be imported in
-    any process.
+    choose: makes each random choice. nodes: the number of steps; None draws the number. batch: the number of rows of a
+    batch; None draws the number. The graph may have fan-outs, players asked several times, skips, nodes with several
+    inputs or outputs, images, clones, a gray oracle and several losses. Its objective is minimised or maximised. Its
+    modules can be imported in any process.
     """
     sketch = _Sketch(choose, 2 + choose(4) if batch is None else batch)
     for _ in range(2 + choose(7) if nodes is None else nodes):
@@ -106,40 +110,45 @@ class Medium(Memoryless):
 
 
 def mean_gap(value: Tensor, target: Tensor) -> Tensor:
-    """Mean over the batch of the squared distance."""
+    """Mean over the batch of the squared distance between value and target, 0-d."""
     return (value - target).square().sum(1).mean()
 
 
 def mean_softplus(value: Tensor) -> Tensor:
-    """Mean over the batch of the sum of softplus."""
+    """Mean over the batch of the sum of softplus of an example's numbers, 0-d."""
     return softplus(value).flatten(1).sum(1).mean()
 
 
 def mean_overlap(one: Tensor, two: Tensor) -> Tensor:
-    """Mean over the batch of the product of two sums."""
+    """Mean over the batch of a product: the sum of an example's numbers in `one`, times that in `two`. 0-d."""
     return (one.flatten(1).sum(1) * two.flatten(1).sum(1)).mean()
 
 
 def batch_of(*shape: int, dtype: torch.dtype = torch.float64) -> EdgeType:
-    """The type of a batch of values of this shape."""
+    """Return the type of a batch of values of this shape."""
     return EdgeType((Batch(), *shape), dtype)
 
 
 def samples(batch: int, *shapes: tuple[int, ...]) -> OracleDeclaration:
-    """The declaration of `Samples` with one output per shape, each behind a batch dimension."""
+    """Declare a data oracle that draws one output per shape, (batch, *shape), from the standard normal in each
+    round.
+    """
     question = Question("sample", (), tuple(batch_of(*shape) for shape in shapes))
     factory = Factory.of(Samples, *((batch, *shape) for shape in shapes))
     return OracleDeclaration(factory, (question,), (("batch", batch),))
 
 
 def medium(width: int) -> OracleDeclaration:
-    """The declaration of `Medium`."""
+    """Declare the gray (differentiable) oracle `Medium`, whose inputs and answers are vectors, (batch, width)."""
     question = Question("bend", (batch_of(width),), (batch_of(width),), Box.GRAY)
     return OracleDeclaration(Factory.of(Medium, width), (question,))
 
 
 class _Sketch:
-    """A Query graph that is being written. led: values that depend on a player. loose: those that no node takes yet."""
+    """A random Query graph that is being written.
+
+    led: values that depend on a player. loose: values that no node takes yet.
+    """
 
     def __init__(self, choose: Choose, batch: int) -> None:
         self.choose, self.q = choose, QueryDraft()
@@ -153,7 +162,7 @@ class _Sketch:
         self._layer(TanhLayer)
 
     def extend(self) -> None:
-        """Add one more node."""
+        """Add one more random node."""
         layers = (partial(self._layer, kind) for kind in (TanhLayer, Soft, Fork))
         moves = (*layers, self._pair, self._norm, self._filter, self._pool, self._again)
         moves += (self._again, self._add, self._join, self._rectify, self._bend, self._clone)

@@ -1,6 +1,7 @@
 """Computes the gradients of one round with torch's autograd, from the Query graph alone.
 
-This module uses neither the Response graph nor an executor. So executors and guarantees are checked against it.
+This module uses neither the Response graph nor an executor. So its gradients are an independent reference for checks of
+executors and guarantees.
 """
 
 import functools
@@ -27,7 +28,7 @@ from antiphon.grammars.seeds import at_round, begin_streams, forked, making, str
 @final
 @dataclass(frozen=True)
 class Composed:
-    """All values of Q in one round, as functions of all parameters.
+    """All values of the Query graph in one round, as functions of the parameters of all players.
 
     modules: those of players and clones, by name, in training mode. values: by port, attached to torch's autograd
     graph.
@@ -42,8 +43,9 @@ class Composed:
     def loss(self, loss: PlayerLoss | None = None) -> Tensor:
         """Compute the value of a player's loss, 0-d. The player minimises it.
 
-        loss: None is the objective: the sum of its losses that were played in this round, negated if it is maximised.
-        Raises GrammarError if the loss is no scalar, or takes a value that was not played in this round.
+        loss: None stands for the objective: the sum of its losses that were played in this round, negated if the
+        objective is maximised. Raises GrammarError if the loss is no scalar, or if it takes a value that was not played
+        in this round.
         """
         if loss is None:
             sign = 1 if self.grammar.objective.direction is Direction.MINIMISE else -1
@@ -64,7 +66,7 @@ class Composed:
         return found
 
     def plays(self, loss: PlayerLoss | None = None) -> bool:
-        """Whether every node of Q that the loss takes was played in this round.
+        """Whether every node of the Query graph that the loss takes was played in this round.
 
         For the objective (None): whether at least one of its losses was played.
         """
@@ -86,9 +88,10 @@ class Composed:
         return self._gradients(loss, self.parameters(player))
 
     def cotangents(self, ports: Iterable[Port], loss: PlayerLoss | None = None) -> dict[Port, Tensor]:
-        """The gradient of a loss with respect to values of Q, by port; values that require no gradient are left out.
+        """Return the gradient of a loss with respect to values of the Query graph, by port.
 
-        By the chain rule, the gradient is the sum of all messages about the value.
+        Values that require no gradient are left out. By the chain rule, the gradient is the sum of all messages about
+        the value.
         """
         wanted = [port for port in ports if self.values[port].requires_grad]
         found = self._gradients(loss, [self.values[port] for port in wanted])
@@ -101,10 +104,11 @@ class Composed:
         return [_dense(told[id(each)], each) for each in of]
 
     def _ask(self, loss: PlayerLoss | None, of: Sequence[Tensor], told: dict[int, Tensor | None]) -> None:
-        """Store the gradients of a loss in `told`, from one backward pass.
+        """Compute gradients of a loss in one backward pass, and store them in `told`, by the id of the tensor.
 
-        The pass computes them for all values of Q if `of` contains one, else for all players with a promise about the
-        loss. A pass for each player would walk all of Q each time, which makes a check quadratic.
+        of: tensors whose gradients are needed. If one of them is a value of the Query graph, the pass also computes the
+        gradients of all other values; else those of all players with a promise about the loss. One pass for each player
+        would walk the whole graph each time, so the cost of a check would be quadratic.
         """
         value = self.loss(loss)
         parameters = [each for player in self._promised.get(loss, ()) for each in self.parameters(player)]
@@ -118,7 +122,10 @@ class Composed:
 
     @functools.cached_property
     def _promised(self) -> Mapping[PlayerLoss | None, set[str]]:
-        """The names of the players that have a promise about each loss. The key None is the objective."""
+        """Return, for each loss, the names of the players that have a promise about the loss.
+
+        The key None is the objective.
+        """
         found: dict[PlayerLoss | None, set[str]] = {}
         for promise in self.grammar.guarantee.promises:
             players = promise.players or [player.name for player in self.grammar.query.players]
@@ -135,18 +142,19 @@ def compose(
     jolt: Callable[[Tensor], Tensor] | None = None,
     modules: Mapping[str, nn.Module] | None = None,
 ) -> Composed:
-    """Compute all values of Q in round `round` of a run with seed `seed`, attached to torch's autograd graph.
+    """Compute all values of the Query graph in round `round` of a run with seed `seed`, attached to torch's autograd
+    graph.
 
     states: the states of players, clones and oracles at the start of the round, by name, as an executor saves them.
-    played: the recorded values of the round, by port. It needs all outputs of black boxes, and the first output of
-    every other node that was played: a node without it is left out. Only the answers of black boxes are used; all
-    other values are computed again.
-    If None, all nodes are played, and black boxes are made and asked, too. Their answers are those of the run only if
-    they depend on seed and round alone.
+    played: the recorded values of the round, by port. It must contain all outputs of black boxes, and the first output
+    of every other node that was played. A node without an entry is left out. Only the answers of black boxes are used;
+    all other values are computed again. If `played` is None, all nodes are played, and black boxes are made and asked,
+    too. Their answers are those of the run only if they depend on seed and round alone.
     Gray boxes are always made anew, given their state, and asked again, so that they can be differentiated.
     jolt: a small change, such as rounding noise. It is applied to every value that requires a gradient, before the
     value is used; None applies nothing.
-    modules: those of `modules_of`, if they are made already. The forward passes may change their buffers.
+    modules: the modules of players and clones, as `modules_of` returns them, if they are made already. The forward
+    passes may change their buffers.
     """
     modules = modules_of(grammar, states, seed) if modules is None else modules
     asked = {node.owner for node in grammar.query.nodes if played is None or grammar.query.box_of(node) is Box.GRAY}
@@ -169,7 +177,7 @@ def compose(
 def reference_gradients(
     grammar: Grammar, states: Mapping[str, State], seed: int = 0, round: int = 0
 ) -> dict[str, list[Tensor]]:
-    """The gradient of the objective for each player in round `round`, by name: one tensor per parameter."""
+    """Compute the gradient of the objective in round `round` for each player, by name: one tensor per parameter."""
     composed = compose(grammar, states, seed, round)
     return {player.name: composed.gradient(player.name) for player in grammar.query.players}
 
@@ -187,9 +195,10 @@ def _module(player: PlayerDeclaration, seed: int) -> nn.Module:
 def modules_of(
     grammar: Grammar, states: Mapping[str, State], seed: int = 0, live: Mapping[str, nn.Module] | None = None
 ) -> dict[str, nn.Module]:
-    """Make the modules of players and clones, load these states, and return the modules by name.
+    """Make the modules of all players and clones, load their states, and return the modules by name.
 
-    live: the modules from which the states were saved. Their plain attributes, which no state contains, are copied.
+    live: the modules from which the states were saved. Their plain attributes, which no state contains, are copied into
+    the new modules.
     """
     with as_declared():
         modules = {player.name: _module(player, seed).train() for player in grammar.query.players}
@@ -212,9 +221,10 @@ def play(
     seed: int,
     round: int,
 ) -> tuple[Tensor, ...]:
-    """Compute the outputs of one node, after seeding the random streams of the process as in a run.
+    """Seed the random streams of the process as in a run, and compute the outputs of one node of the Query graph.
 
-    values: those of earlier nodes, by port. played: see `compose`.
+    values: the outputs of earlier nodes, by port. played: the recorded values of the round, by port, or None. The
+    answers of black boxes are taken from it.
     """
     begin_streams(at_round(stream(seed, "node", node.name), round))  # as in a run
     inputs = [values[port] for port in node.inputs]

@@ -24,7 +24,10 @@ PARAMETERS = -1
 
 @dataclass(frozen=True)
 class Seed:
-    """The gradient of the objective with respect to a loss node: `weight`, +1 to minimise it and -1 to maximise it."""
+    """The node of a Response graph where gradients start: the gradient of the objective with respect to one loss.
+
+    It is the constant `weight`: +1 to minimise the loss, -1 to maximise it.
+    """
 
     name: str
     loss: Port
@@ -38,12 +41,13 @@ class Seed:
 
 @dataclass(frozen=True)
 class Product:
-    """Operator `*`: the vector-Jacobian product of one node of Q at its last query (essay, section 2).
+    """Operator `*`: the vector-Jacobian product of one node of the Query graph, at its last inputs (essay, section 2).
 
-    of: the node of Q. cotangents: one message per output of that node, None for an output without a message.
-    toward: the inputs of that node whose gradient is needed. Output i of this product belongs to input i of the node.
-    parameters: whether the gradient of the player's parameters, output `PARAMETERS`, is needed. It is a sum over the
-    batch and not a mean, because losses are means and their gradients contain the factor 1 / batch already.
+    of: the node of the Query graph. cotangents: one message per output of that node, None for an output without a
+    message. toward: the inputs of that node whose gradient is needed. Output i of this product is the gradient of input
+    i of the node. parameters: whether the gradient of the player's parameters, output `PARAMETERS`, is needed. It is a
+    sum over the batch and not a mean, because losses are means and their gradients contain the factor 1 / batch
+    already.
     """
 
     name: str
@@ -54,7 +58,7 @@ class Product:
 
     @property
     def inputs(self) -> tuple[Port, ...]:
-        """The messages that the product takes."""
+        """The messages that the product takes: its cotangents that are not None."""
         return tuple(port for port in self.cotangents if port is not None)
 
     def __repr__(self) -> str:
@@ -65,7 +69,7 @@ class Product:
 
 @dataclass(frozen=True)
 class Tap:
-    """A value that Q computed, passed on unchanged: zeroth-order information."""
+    """A value of the Query graph that the Response graph sends on unchanged: a value, not a gradient."""
 
     name: str
     port: Port
@@ -78,14 +82,17 @@ class Tap:
 
 @dataclass(frozen=True)
 class Sum:
-    """The sum of messages of one type. A message whose pass rests in a round is left out."""
+    """The sum of several messages of one type. A message is left out in rounds in which it is not computed."""
 
     name: str
     inputs: tuple[Port, ...]
 
     @staticmethod
     def total(*messages: Tensor) -> Tensor:
-        """The messages, added from first to last. The fixed order makes rounding the same everywhere."""
+        """Return the sum of the messages, added from first to last.
+
+        The fixed order makes rounding the same everywhere.
+        """
         return functools.reduce(torch.add, messages)
 
     def __repr__(self) -> str:
@@ -94,7 +101,10 @@ class Sum:
 
 @dataclass(frozen=True)
 class Map:
-    """A fixed function of messages, such as a negation. It is left out in rounds without one of its inputs."""
+    """A fixed function of messages, such as a negation.
+
+    It is not computed in rounds in which one of its inputs is missing.
+    """
 
     name: str
     operation: Factory
@@ -102,7 +112,7 @@ class Map:
 
     @property
     def linear(self) -> Linearity | None:
-        """How the operation declares to be linear (see `maps.linear`); None if it declares nothing."""
+        """How the function declares to be linear in its messages (see `maps.linear`); None if it declares nothing."""
         declared = getattr(self.operation.target, "linear", None)
         return declared if isinstance(declared, Linearity) else None
 
@@ -112,7 +122,9 @@ class Map:
 
 @dataclass(frozen=True)
 class Deliver:
-    """Delivers a message to a player, as the response for its next move."""
+    """The node of a Response graph that delivers a message to a player: the player's response (gradient) for its
+    next move.
+    """
 
     player: str
     message: Port
@@ -124,7 +136,7 @@ class Deliver:
 
     @property
     def inputs(self) -> tuple[Port, ...]:
-        """The delivered message, in a tuple of one."""
+        """The delivered message, as a tuple with one item."""
         return (self.message,)
 
     def __repr__(self) -> str:
@@ -139,7 +151,10 @@ def _port(port: Port) -> str:
 
 
 def redirected(node: ResponseNode, other: Callable[[Port], Port]) -> ResponseNode:
-    """Return a node of R that takes other messages. other: from a message to the one that replaces it."""
+    """Return a copy of a node of the Response graph that takes other messages.
+
+    other: a function from each message to the message that replaces it.
+    """
     match node:
         case Product():
             places = (None if port is None else other(port) for port in node.cotangents)
@@ -158,7 +173,7 @@ class ResponseGraph:
     """A frozen Response graph: its nodes, in the order in which they are computed.
 
     It refers to its Query graph by names of nodes only. A `Grammar` holds both graphs and checks that they fit.
-    Raises GrammarError for a name used twice, a message from nowhere, or a cycle.
+    Raises GrammarError for a name used twice, a message that no node sends, or a cycle.
     """
 
     nodes: tuple[ResponseNode, ...]
@@ -193,15 +208,18 @@ class ResponseGraph:
 
     @property
     def deliveries(self) -> tuple[Deliver, ...]:
-        """The deliveries, one per player."""
+        """The nodes that deliver a message to a player, one per player."""
         return tuple(node for node in self.nodes if isinstance(node, Deliver))
 
     def ancestors(self, *names: str) -> frozenset[str]:
-        """The names of all nodes that the messages of these nodes depend on, including these nodes."""
+        """Return the names of all nodes on which the messages of the nodes `names` depend, including `names`."""
         return reached(names, lambda name: [port.node for port in self.by_name[name].inputs])
 
     def types(self, query: QueryGraph) -> Mapping[Port, EdgeType]:
-        """The type of every message, by port. Raises ShapeError, BlackBoxError or GrammarError if R does not fit Q."""
+        """Return the type of every message, by port.
+
+        Raises ShapeError, BlackBoxError or GrammarError if this Response graph does not fit the Query graph.
+        """
         types: dict[Port, EdgeType] = {}
         for node in self.nodes:
             _type_node(node, query, types)
@@ -212,7 +230,9 @@ class ResponseGraph:
 
 
 def asked_by(node: ResponseNode) -> tuple[str, ...]:
-    """The names of the nodes of Q that a node of R needs besides its messages."""
+    """Return the names of the nodes of the Query graph that a node of the Response graph reads, besides its
+    messages.
+    """
     match node:
         case Seed(loss=port) | Tap(port=port):
             return (port.node,)

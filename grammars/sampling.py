@@ -47,13 +47,16 @@ their real answers ("asked")."""
 
 
 def draw(kind: str, type: EdgeType, sizes: Sizes) -> Tensor:
-    """Draw a value of this type, of a kind in `DRAWN`, from torch's global random stream."""
+    """Draw a tensor of this type from torch's global random stream.
+
+    kind: "normal", "unit" (numbers in (0, 1)) or "zeros". sizes: of the symbolic dimensions.
+    """
     return DRAWN[kind](type.sized(sizes), type.dtype)
 
 
 @dataclass(frozen=True)
 class _Node:
-    """A node of a draft. make: makes the callable that computes its outputs; None for an oracle."""
+    """A node of a draft. make: makes the callable that computes the node's outputs; None for an oracle."""
 
     inputs: tuple[Port, ...]
     outputs: tuple[EdgeType, ...]
@@ -62,7 +65,10 @@ class _Node:
 
 
 class SampleValues:
-    """The values of a draft's nodes on sample data. They are computed when an operator refuses values drawn by type."""
+    """Sample values of a draft's nodes.
+
+    They are computed only when an operator refuses random values of the right type.
+    """
 
     def __init__(self) -> None:
         self._nodes: dict[str, _Node] = {}
@@ -76,12 +82,19 @@ class SampleValues:
         made: Made | None = None,
         oracle: tuple[OracleDeclaration, str] | None = None,
     ) -> None:
-        """Add a node of the draft. made: see `Made`; None for an oracle. oracle: the declaration and the question."""
+        """Add a node of the draft. made: makes the node's operator (see `Made`), None for an oracle.
+
+        oracle: the declaration, and the name of the question.
+        """
         make = None if made is None else lambda: made[0](made[1])
         self._nodes[name] = _Node(tuple(inputs), tuple(outputs), make, oracle)
 
     def of(self, ports: Sequence[Port], kind: str, sizes: Sizes) -> list[Tensor]:
-        """Compute the values of these ports. If a node fails on its inputs, its values are drawn by type instead."""
+        """Compute sample values of these ports, from the nodes upstream.
+
+        If a node fails on its inputs, its values are drawn at random by type. kind: whether oracles are replaced by
+        normal draws ("normal") or asked ("asked").
+        """
         played = self._played[kind]
         needed = reached([port.node for port in ports], lambda name: [port.node for port in self._nodes[name].inputs])
         for name, node in self._nodes.items():
@@ -121,7 +134,7 @@ def _answer(declaration: OracleDeclaration, question: str) -> Sequence[Tensor]:
 
 
 def doubled(values: Sequence[Tensor], types: Sequence[EdgeType], symbol: str) -> list[Tensor]:
-    """Concatenate each value with itself along the dimensions of this symbol."""
+    """Concatenate each value with itself along every dimension that has this symbol in its type."""
     return [_doubled(value, type, symbol) for value, type in zip(values, types, strict=True)]
 
 

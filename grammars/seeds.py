@@ -13,7 +13,7 @@ _MASK = (1 << 63) - 1
 
 
 def stream(seed: int, *names: str) -> int:
-    """The seed of one random stream of a run: 63 bits of the sha256 of the run's seed and the names.
+    """Return the seed of one random stream of a run: 63 bits of the sha256 of the run's seed and the names.
 
     >>> stream(0, "player", "Actor") == stream(0, "player", "Actor") != stream(1, "player", "Actor")
     True
@@ -23,7 +23,11 @@ def stream(seed: int, *names: str) -> int:
 
 
 def at_round(base: int, round: int) -> int:
-    """The seed of a stream in one round (splitmix64's finalizer). It needs no state in a checkpoint."""
+    """Return the seed of a random stream in one round (splitmix64's finalizer).
+
+    base: the seed of the stream. The result depends on `base` and `round` only, so a checkpoint needs no state of the
+    stream.
+    """
     mixed = (base + (round + 1) * 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
     mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
     mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
@@ -60,7 +64,10 @@ def forked(seed: int = 0, devices: Sequence[int] = ()) -> Iterator[None]:
 
 
 def making(seed: int, kind: str, name: str) -> AbstractContextManager[None]:
-    """A context in which an oracle or an agent is made. Its random streams depend on the run's seed, kind and name."""
+    """A context in which an oracle or an agent is made.
+
+    The random streams inside depend on the run's seed, kind and name.
+    """
     return forked(stream(seed, "make", kind, name))
 
 

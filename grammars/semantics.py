@@ -19,7 +19,7 @@ Output: TypeAlias = Hashable
 """One output, or its cell: a number, or a tuple of numbers in the order of its elements."""
 
 Data: TypeAlias = Tensor | Sequence[Tensor]
-"""A finite X: one tensor, (n, ...), or one for each argument of the function, with equal first dimensions."""
+"""A finite data set: one tensor, (n, ...), or one tensor for each argument of the function, all with n rows."""
 
 
 @typed
@@ -38,17 +38,21 @@ class Semantics:
 
     @property
     def inputs(self) -> frozenset[int]:
-        """X: the position of each input in the data."""
+        """The set X of inputs, each as its position in the data."""
         return frozenset(range(len(self.outputs)))
 
     @typed
     def meaning(self, output: Output) -> frozenset[int]:
-        """The inputs that are mapped to `output`: a subset of `inputs`, empty for an output that does not occur."""
+        """Return the inputs that are mapped to `output`, as positions in the data; empty if the output does not
+        occur.
+        """
         return self.meanings.get(output, frozenset())
 
     @functools.cached_property
     def meanings(self) -> Mapping[Output, frozenset[int]]:
-        """Every output that occurs, in order of first occurrence, with the inputs that are mapped to it."""
+        """The inputs, as positions in the data, that are mapped to each output; outputs in order of first
+        occurrence.
+        """
         found: dict[Output, list[int]] = {}
         for position, output in enumerate(self.outputs):
             found.setdefault(output, []).append(position)
@@ -56,14 +60,15 @@ class Semantics:
 
     @property
     def categories(self) -> frozenset[frozenset[int]]:
-        """The partition of X without the names of its categories."""
+        """The partition of the data set into sets of positions, without the names (outputs) of the sets."""
         return frozenset(self.meanings.values())
 
     @typed
     def refines(self, other: "Semantics") -> bool:
-        """Whether each category lies within a category of `other`.
+        """Whether each category of this function lies within a category of `other`.
 
-        Then the output here determines the output of the other function. Raises ExperimentError for another X.
+        If so, the output of this function determines the output of the other function. Raises ExperimentError if the
+        two functions have different data sets.
         """
         _refuse_other_data(self, other)
         return len(set(zip(self.outputs, other.outputs, strict=True))) == len(self.meanings)
@@ -86,9 +91,10 @@ def semantics(
     function: a module or function. It takes the data, (n, ...), in one call without gradients, and returns (n, ...). It
     has to be deterministic and act on each input alone: put a module with dropout or batch norm into evaluation mode
     first.
-    by: states which outputs are the same. Default: outputs (n, classes) of a floating dtype are logits, categorised by
-    the `Largest`; integers and booleans are categorised by `Itself`. Other real outputs need a stated partition.
-    Raises ShapeError or ExperimentError for outputs of another shape, NaN, or a partition that is missing.
+    by: the partition that states which outputs are the same. Default: outputs (n, classes) of a floating dtype are
+    logits, and the category is the class with the largest logit (`Largest`); for integers and booleans, each value is a
+    category (`Itself`). Other real outputs need a stated partition. Raises ShapeError or ExperimentError for outputs of
+    another shape, NaN, or a partition that is missing.
 
     >>> parity = semantics(lambda x: x % 2, torch.arange(5))
     >>> parity
@@ -107,36 +113,39 @@ def semantics(
 
 @typed
 def agreement(one: Semantics, other: Semantics) -> float:
-    """How similar the categories of two functions are: the adjusted Rand index, 1 for equal ones, 0 for chance.
+    """Return how similar the categories of two functions are: the adjusted Rand index, 1 for equal categories, 0 for
+    chance.
 
-    Hubert and Arabie (1985), Comparing partitions, Journal of Classification 2. It counts the pairs of inputs that
-    both functions put into one category, or both put into different ones. Names of outputs do not matter. The index
-    corrects for chance: with many categories, most pairs are apart for any two functions, and the plain Rand index
-    counts this as agreement. A value below 0 is worse than chance. Equal categories always give 1.
-    Raises ExperimentError for semantics of different data.
+    Hubert and Arabie (1985), Comparing partitions, Journal of Classification 2. The index counts the pairs of inputs
+    that both functions put into one category, or both put into different categories. Names of outputs do not matter.
+    The index corrects for chance: with many categories, most pairs are apart for any two functions, and the plain Rand
+    index counts this as agreement. A value below 0 is worse than chance. Equal categories always give 1. Raises
+    ExperimentError for semantics of different data.
     """
     _refuse_other_data(one, other)
     together = _pairs(zip(one.outputs, other.outputs, strict=True))
     mine, theirs, all_pairs = _pairs(one.outputs), _pairs(other.outputs), comb(len(one.outputs), 2)
-    # Multiplied by all_pairs, so that all numbers are integers or halves until the last division.
+    # All terms are multiplied by all_pairs, so that all numbers are integers or halves until the last division.
     above = together * all_pairs - mine * theirs
     below = (mine + theirs) * all_pairs / 2 - mine * theirs
     return above / below if below else 1.0
 
 
 def distance(one: Semantics, other: Semantics) -> float:
-    """The variation of information of two functions, H(f|g) + H(g|f), in nats.
+    """Return the variation of information of two functions f and g, H(f|g) + H(g|f), in nats.
 
-    Meila (2007), Comparing clusterings, Journal of Multivariate Analysis 98. A metric on partitions: 0 only for equal
-    categories. Raises ExperimentError for semantics of different data.
+    Meila (2007), Comparing clusterings, Journal of Multivariate Analysis 98. It is a metric on partitions: 0 only for
+    equal categories. Raises ExperimentError for semantics of different data.
     """
     return uncertainty(one, given=other) + uncertainty(other, given=one)
 
 
 def uncertainty(one: Semantics, given: Semantics) -> float:
-    """H(f|g) in nats: the uncertainty about f's category of a uniformly drawn input when g's category is known.
+    """Return H(f|g) in nats: how uncertain the category by f (`one`) of an input is when its category by g (`given`) is
+    known.
 
-    It is 0 exactly if g refines f. Raises ExperimentError for semantics of different data.
+    The input is drawn uniformly. The result is 0 exactly if each category of g lies within a category of f. Raises
+    ExperimentError for semantics of different data.
     """
     _refuse_other_data(one, given)
     both, known = Counter(zip(one.outputs, given.outputs, strict=True)), Counter(given.outputs)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def map_tensors(state: Any, change: Callable[[Tensor], Tensor]) -> Any:  # Any: a State, or a part of one
-    """Return a tree of the same form, with `change` applied to every tensor.
+    """Return a copy of a state (a tree of tensors and plain values) with `change` applied to every tensor.
 
     >>> import torch
     >>> map_tensors({"moves": 3, "memory": [torch.zeros(2)]}, lambda tensor: tensor + 1)
@@ -27,12 +27,13 @@ def map_tensors(state: Any, change: Callable[[Tensor], Tensor]) -> Any:  # Any: 
 
 
 def own_copy(state: Any) -> Any:  # Any: see `map_tensors`
-    """Return a deep copy. Its tensors share no memory with `state`, and are detached from torch's graph."""
+    """Return a deep copy of a state. Its tensors share no memory with `state`, and are detached from torch's graph."""
     return copy.deepcopy(map_tensors(state, Tensor.detach))
 
 
 def same_states(one: Any, other: Any) -> bool:  # Any: see `map_tensors`
-    """Whether two trees hold values of the same types with the same bits: NaN equals itself, and 0.0 is not -0.0.
+    """Whether two states (trees of tensors and plain values) hold values of the same types with the same bits: NaN
+    equals itself, and 0.0 is not -0.0.
 
     >>> import torch
     >>> same_states({"moves": [1, torch.zeros(2)]}, {"moves": [1, torch.zeros(2)]}), same_states(1, 1.0)

@@ -16,7 +16,8 @@ _NUMBERS = {int: numbers.Integral, float: numbers.Real}
 
 
 def typed(target: F) -> F:
-    """Make a function or class check its arguments against its annotations. It raises ExperimentError at the call.
+    """Make a function or class check its arguments against its annotations. A wrong argument raises ExperimentError at
+    the call.
 
     For a class, the arguments of its constructor are checked. Items of tuples, lists and mappings are checked as well.
     A boolean does not count as a number, nor does NaN. An integer has at most 64 bits. `Annotated[int, Range(least=1)]`
@@ -66,7 +67,10 @@ def _checked(function: Any, name: str, signature: inspect.Signature) -> Any:  # 
 
 
 def unchecked(function: F) -> F:
-    """Return the function without the checks of `typed`. Rounds call it: types are checked when the graph is built."""
+    """Return the function without the checks of the decorator `typed`.
+
+    Rounds call functions without the checks, because types are checked when the graph is built.
+    """
     return getattr(function, "unchecked", function)
 
 

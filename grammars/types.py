@@ -13,7 +13,7 @@ from antiphon.grammars.typed import typed
 
 
 class Order(StrEnum):
-    """Zeroth-order information is a value; first-order information comes from a derivative (essay, Definition 3)."""
+    """The order of information: a value is of zeroth order, a derivative of first order (essay, Definition 3)."""
 
     ZEROTH = "zeroth"
     FIRST = "first"
@@ -22,7 +22,7 @@ class Order(StrEnum):
 @typed
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A symbolic dimension: a name, whose size an oracle declares, times a constant factor.
+    """A symbolic dimension: a name times a constant factor. An oracle declares the size that the name stands for.
 
     >>> Batch("batch", 4)
     4*batch
@@ -41,11 +41,11 @@ DTYPES = (
     *(torch.complex128, torch.float8_e4m3fn, torch.float8_e4m3fnuz, torch.float8_e5m2, torch.float8_e5m2fnuz),
     torch.float8_e8m0fnu,
 )
-"""The dtypes that torch can convert: no quantized ones, and none smaller than a byte."""
+"""The dtypes that torch can convert: no quantized dtypes, and none smaller than a byte."""
 
 
 def is_dense(value: torch.Tensor) -> bool:
-    """Whether the tensor stores its numbers one by one: not sparse, nested or quantized."""
+    """Whether the tensor stores its numbers one by one, so it is not sparse, nested or quantized."""
     return value.layout is torch.strided and not value.is_nested and value.dtype in DTYPES
 
 
@@ -69,13 +69,17 @@ class EdgeType:
     order: Order = Order.ZEROTH
 
     def sized(self, sizes: Sizes) -> tuple[int, ...]:
-        """The shape with every symbolic dimension replaced. Raises ShapeError for a symbol that has no size."""
+        """Return the shape with a number for every symbolic dimension.
+
+        Raises ShapeError for a symbol that has no size.
+        """
         return tuple(_size(dimension, sizes) for dimension in self.shape)
 
     def composes_with(self, other: "EdgeType", sizes: Sizes = MappingProxyType({})) -> bool:
-        """Whether a value of this type may take the place of one of the other type. The order does not matter.
+        """Whether a value of this type may be used where a value of the other type is expected. The order does not
+        matter.
 
-        sizes: of the declared symbols. A constant may take the place of a symbolic dimension of that size.
+        sizes: of the declared symbols. A constant and a symbolic dimension of the same declared size fit each other.
 
         >>> EdgeType((8, 3)).composes_with(EdgeType((Batch(), 3)), {"batch": 8})
         True
@@ -86,11 +90,11 @@ class EdgeType:
 
     @property
     def has_gradient(self) -> bool:
-        """Whether its values are real or complex numbers. Integers and booleans have no derivative."""
+        """Whether values of this type are real or complex numbers. Integers and booleans have no derivative."""
         return self.dtype.is_floating_point or self.dtype.is_complex
 
     def of_order(self, order: Order) -> "EdgeType":
-        """The same shape and dtype, with the given order."""
+        """Return the type with the same shape and dtype, and the given order."""
         return EdgeType(self.shape, self.dtype, order)
 
     def __repr__(self) -> str:
@@ -116,7 +120,7 @@ def _size(dimension: Dimension, sizes: Sizes) -> int:
 
 
 def dtype_name(dtype: torch.dtype) -> str:
-    """The name of a dtype without its module.
+    """Return the name of a dtype without its module.
 
     >>> dtype_name(torch.float64)
     'float64'

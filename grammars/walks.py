@@ -7,7 +7,8 @@ Item = TypeVar("Item", bound=Hashable)
 
 
 def reached(starts: Iterable[Item], step: Callable[[Item], Iterable[Item]]) -> frozenset[Item]:
-    """All items that can be reached from `starts`, including `starts`. step: from an item to the next items.
+    """Return all items that can be reached from `starts`, including `starts`. step: a function from an item to the next
+    items.
 
     >>> sorted(reached([3], lambda n: range(n)))
     [0, 1, 2, 3]
@@ -41,7 +42,8 @@ def components(items: Iterable[Item], links: Iterable[tuple[Item, Item]]) -> Map
 
 
 def ordered(items: Iterable[Item], needs: Mapping[Item, Iterable[Item]]) -> tuple[list[Item], list[Item]]:
-    """Order the items so that each comes after the items that it needs. The order is kept where this is possible.
+    """Order the items so that each item comes after the items that it needs. Each step takes the first remaining item
+    whose needs were taken before.
 
     Returns the ordered items, and the items that cannot be ordered because of a cycle.
 

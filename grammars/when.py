@@ -28,7 +28,7 @@ class When:
         return ALWAYS if cadence == Cadence() else cls(frozenset({frozenset({cadence})}))
 
     def active(self, round: int) -> bool:
-        """Whether the step is played in `round`."""
+        """Whether the condition is true in round `round`."""
         return all(any(cadence.active(round) for cadence in clause) for clause in self.clauses)
 
     def __and__(self, other: "When") -> "When":
@@ -60,7 +60,8 @@ Item = TypeVar("Item")
 
 @final
 class Agenda(Generic[Item]):
-    """Items with conditions, in order. `at` returns the items whose condition is true in a round.
+    """Items with conditions on the round, in order. `at(round)` returns the items whose condition is true in that
+    round.
 
     The result is cached for each combination of true conditions.
 
@@ -75,7 +76,7 @@ class Agenda(Generic[Item]):
         self._due: dict[tuple[bool, ...], tuple[Item, ...]] = {}
 
     def at(self, round: int) -> tuple[Item, ...]:
-        """The items whose condition is true in `round`."""
+        """Return the items whose condition is true in `round`, in order."""
         pattern = tuple([when.active(round) for when in self._conditions])
         due = self._due.get(pattern)
         if due is None:

@@ -15,7 +15,7 @@ from antiphon.grammars.typed import typed
 @typed
 @dataclass(frozen=True)
 class Message:
-    """One message of a response node. Pass it to the draft to draw an edge."""
+    """One message of a draft of a Response graph. Pass it to the draft's methods to draw an edge."""
 
     port: Port
 
@@ -25,9 +25,10 @@ class Message:
 
 @dataclass(frozen=True)
 class ProductHandle:
-    """The outputs of operator `*` in a draft: gradients of the inputs and of the player's parameters.
+    """A vector-Jacobian product (operator `*`) in a draft of a Response graph.
 
-    Only outputs that are used are computed.
+    Its outputs are the gradients of the node's inputs and of the player's parameters. Only outputs that are used are
+    computed.
     """
 
     draft: "ResponseDraft"
@@ -35,11 +36,11 @@ class ProductHandle:
 
     @property
     def parameters(self) -> Message:
-        """The message to the player: one vector over all of its parameters."""
+        """The gradient of the player's parameters: the message to the player, one vector over all parameters."""
         return Message(Port(self.name, PARAMETERS))
 
     def toward(self, index: int = 0) -> Message:
-        """The gradient with respect to input `index` of the node."""
+        """Return the gradient with respect to input `index` of the node whose product this is, as a message."""
         return Message(Port(self.name, index))
 
 
@@ -47,8 +48,9 @@ class ProductHandle:
 class ResponseDraft:
     """A Response graph that is being written for a Query graph.
 
-    `graph()` drops nodes that lead to no delivery. Taps, and maps and sums of them alone, come first: they wait for no
-    product, so their messages leave before the products begin.
+    `graph()` drops nodes that lead to no delivery. Nodes that need no vector-Jacobian product come first: taps (values
+    that are sent on unchanged), and functions and sums of taps. So their messages are sent before the products are
+    computed.
     """
 
     def __init__(self, query: QueryGraph) -> None:
@@ -57,12 +59,17 @@ class ResponseDraft:
         self._names: set[str] = set()
 
     def seed(self, loss: Value | Port, weight: float = 1.0) -> Message:
-        """Add the gradient of the objective with respect to a loss: the constant `weight`."""
+        """Add a node that starts the gradients: the gradient of the objective with respect to a loss, the constant
+        `weight`.
+        """
         port = _port_of(loss)
         return self._add(Seed(self._free(f"d {port.node}"), port, weight))
 
     def product(self, of: Value | Port | str, *cotangents: Message | None) -> ProductHandle:
-        """Add operator `*` at a node of Q. cotangents: one message (or None) per output of the node."""
+        """Add the vector-Jacobian product (operator `*`) of a node of the Query graph, and return its handle.
+
+        of: the node, or one of its outputs. cotangents: one message (or None) per output of the node.
+        """
         name = of if isinstance(of, str) else _port_of(of).node
         inputs = self.query.by_name[name].inputs if name in self.query.by_name else ()
         ports = tuple(None if each is None else _heard(each) for each in cotangents)
@@ -70,12 +77,15 @@ class ResponseDraft:
         return ProductHandle(self, self._add(node).port.node)
 
     def tap(self, value: Value | Port) -> Message:
-        """Add a value that Q computed as a message, unchanged."""
+        """Add a message that is a value of the Query graph, unchanged."""
         port = _port_of(value)
         return self._add(Tap(self._free(f"tap {port!r}"), port))
 
     def map(self, operation: Callable[..., Any], *messages: Message, name: str = "", **keywords: Any) -> Message:
-        """Add a fixed function of messages. keywords: further arguments of the operation."""
+        """Add a fixed function of messages, and return its result as a message.
+
+        operation: the function; it takes the messages and then `keywords`.
+        """
         factory = Factory.of(operation, **keywords)
         base = name or str(getattr(factory.target, "__name__", factory.target))
         return self._add(Map(self._free(base), factory, tuple(map(_heard, messages))))
@@ -86,19 +96,22 @@ class ResponseDraft:
         return messages[0] if len(ports) == 1 else self._add(Sum(self._free(name), ports))
 
     def deliver(self, player: str, message: Message) -> None:
-        """Deliver this message to the player."""
+        """Deliver this message to the player, as the gradient for its next move."""
         self._add(Deliver(player, _heard(message)))
 
     @typed
     def adopt(self, node: ResponseNode) -> dict[Port, Message]:
-        """Add a node of another Response graph under a free name. Returns the new messages by the old ports."""
+        """Add a copy of a node of another Response graph, under a free name.
+
+        Returns the new messages by the ports of the original node.
+        """
         new = node if isinstance(node, Deliver) else replace(node, name=self._free(node.name))
         self._add(new)
         indices = (*node.toward, PARAMETERS) if isinstance(node, Product) else (0,)
         return {Port(node.name, index): Message(Port(new.name, index)) for index in indices}
 
     def graph(self) -> ResponseGraph:
-        """The frozen Response graph, in the order of computation.
+        """Return the frozen Response graph, in the order of computation.
 
         It has no nodes that lead to no delivery, and no unused outputs of products.
         """

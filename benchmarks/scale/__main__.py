@@ -20,7 +20,7 @@ from benchmarks.scale.measuring import Measured, measure
 
 
 def measured_blocks(m: Measured) -> dict[str, str]:
-    """The blocks of the document that come from one measurement."""
+    """Return the text blocks of docs/scale.md that contain these measurements, by name."""
     constants = constants_table(calibrated(m))
     rounded = read_constants(f"<!-- constants -->\n{constants}\n<!-- end -->")
     circumstances = (
@@ -31,7 +31,7 @@ def measured_blocks(m: Measured) -> dict[str, str]:
 
 
 def write(blocks: dict[str, str]) -> None:
-    """Write blocks into the document, then recompute the blocks that depend on its constants."""
+    """Write text blocks into docs/scale.md. Then recompute the blocks that depend on the constants in the document."""
     text = DOCUMENT.read_text()
     for name, content in blocks.items():
         text = with_block(text, name, content)
@@ -41,7 +41,7 @@ def write(blocks: dict[str, str]) -> None:
 
 
 def recorded(blocks: dict[str, str]) -> None:
-    """Write the section of RESULTS.md."""
+    """Write these text blocks as a section of RESULTS.md."""
     write_section(
         "Cost of a round by the number of workers",
         f"`python -m benchmarks.scale --write`. {blocks['circumstances']} The tables, and what follows from them for "
@@ -50,7 +50,7 @@ def recorded(blocks: dict[str, str]) -> None:
 
 
 def main() -> None:
-    """Measure, print, and write; with --tables, only recompute the tables from the document's constants."""
+    """Measure, print, and write docs/scale.md; with --tables, only recompute its tables from the constants in it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=40, help="of each repetition")
     parser.add_argument("--passes", type=int, default=3, help="over all games and numbers of workers")

@@ -26,7 +26,7 @@ ROUNDS: Mapping[str, Callable[[int], Round]] = {
 
 @dataclass(frozen=True)
 class Check:
-    """One figure: its prediction from runs with few workers, and its measurement, both in `unit`."""
+    """One quantity: its prediction by the model from runs with few workers, and its measurement, both in `unit`."""
 
     what: str
     workers: int
@@ -36,12 +36,15 @@ class Check:
 
     @property
     def ratio(self) -> float:
-        """Measured divided by predicted."""
+        """The measurement divided by the prediction."""
         return self.measured / self.predicted
 
 
 def calibrated(m: Measured) -> Constants:
-    """The constants. Core seconds are medians. Clock seconds are minima, because other programs use the machine."""
+    """Return the constants of the cost model, fitted to runs with few workers.
+
+    Core seconds are medians. Clock seconds are minima, because other programs use the machine.
+    """
     layer = m.prepared[1]
     chains = [(worked(m, "chain", workers), _round("chain", workers)) for workers in SMALL]
     per_message = steepness((each.messages, used - each.plays * m.play) for used, each in chains)
@@ -85,7 +88,10 @@ def calibrated(m: Measured) -> Constants:
 
 
 def checks(m: Measured, c: Constants) -> list[Check]:
-    """All figures that were not used for the calibration: rounds, calls, checkpoints, preparation."""
+    """Compare predictions with measurements that were not used for the calibration.
+
+    They are rounds, calls, checkpoints and the preparation of runs.
+    """
     here = c.on_one_machine(CORES)
     found: list[Check] = []
     for name, game in ROUNDS.items():
@@ -122,17 +128,20 @@ def _prepared(c: Constants, each: Prepared) -> list[Check]:
 
 
 def worked(m: Measured, name: str, workers: int) -> float:
-    """Core seconds of all workers per round: the median of all repetitions."""
+    """Return the core seconds of all workers together per round, as the median of all repetitions.
+
+    name: the game. workers: their number.
+    """
     return median(spent.workers for each in m.seen[name, workers] for spent in each.rounds)
 
 
 def quietest(m: Measured, name: str, workers: int) -> float:
-    """Clock seconds per round: the minimum of all repetitions."""
+    """Return the clock seconds per round, as the minimum of all repetitions. name: the game. workers: their number."""
     return min(spent.clock for each in m.seen[name, workers] for spent in each.rounds)
 
 
 def line(points: Iterable[tuple[float, float]]) -> tuple[float, float]:
-    """Intercept and slope of the least-squares line through points.
+    """Return intercept and slope of the least-squares line through points.
 
     >>> line([(1, 3), (2, 5), (3, 7)])
     (1.0, 2.0)
@@ -145,7 +154,7 @@ def line(points: Iterable[tuple[float, float]]) -> tuple[float, float]:
 
 
 def steepness(points: Iterable[tuple[float, float]]) -> float:
-    """Slope of the least-squares line through the origin and points.
+    """Return the slope of the least-squares line through the origin that fits the points.
 
     >>> steepness([(1, 2), (2, 4)])
     2.0

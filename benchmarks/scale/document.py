@@ -1,4 +1,4 @@
-"""Write the tables of docs/scale.md. All but the measured ones are computed from the constants in the document."""
+"""Writes the tables of docs/scale.md. Except measured tables, they are computed from the constants in the document."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -53,7 +53,9 @@ STATE = {"chain": 12e6, "replicas": 0.0, "agents": 12e6}
 
 
 def constants_table(c: Constants) -> str:
-    """One row per constant, with its description from the source of the model."""
+    """Return the table of the model's constants, one row each, with the description from the source code of the
+    model.
+    """
     rows = []
     for name, text in _descriptions().items():
         unit = UNITS[name]
@@ -63,14 +65,14 @@ def constants_table(c: Constants) -> str:
 
 
 def read_constants(text: str) -> Constants:
-    """Read the constants from the table in a document."""
+    """Read the model's constants from their table in a document."""
     rows = re.findall(r"^\| `(\w+)` \| ([^|]+) \| ([^|]+) \|", block(text, "constants"), re.MULTILINE)
     found = {name: float(number) * UNITS[name].of for name, number, _ in rows}
     return Constants(**found)
 
 
 def check_table(checks: Sequence[Check]) -> str:
-    """The table of predicted and measured figures, and their ratios."""
+    """Return the table of predicted and measured quantities, and their ratios."""
     rows = [
         [
             each.what,
@@ -86,7 +88,7 @@ def check_table(checks: Sequence[Check]) -> str:
 
 
 def scale_table(c: Constants) -> str:
-    """The table of round times, for each grammar and number of workers."""
+    """Return the table of round times, for each grammar and number of workers."""
     rows = []
     for name, game in TYPICAL.items():
         for workers in SIZES:
@@ -105,7 +107,7 @@ def scale_table(c: Constants) -> str:
 
 
 def start_table(c: Constants) -> str:
-    """The table of start-up and checkpoint costs, for each grammar and number of workers."""
+    """Return the table of start-up and checkpoint costs, for each grammar and number of workers."""
     rows = []
     for name, game in TYPICAL.items():
         for workers in SIZES:
@@ -120,7 +122,7 @@ def start_table(c: Constants) -> str:
 
 
 def limit(c: Constants, r: Round) -> str:
-    """The largest part of a round's time, and its share."""
+    """Return the largest part of a round's time and its share, as text."""
     spent, whole = model.parts(c, r), model.seconds(c, r)
     if whole > model.path(c, r):
         return "all cores busy"
@@ -129,7 +131,7 @@ def limit(c: Constants, r: Round) -> str:
 
 
 def limits_table(c: Constants) -> str:
-    """The table of limits, each with the number of workers at which it is reached."""
+    """Return the table of limits, each with the number of workers at which it is reached."""
     games = TYPICAL
 
     def row(what: str, holds: Callable[[int], bool]) -> list[str]:
@@ -163,7 +165,7 @@ def limits_table(c: Constants) -> str:
 
 
 def remedies_table(c: Constants) -> str:
-    """The table of possible improvements, with the model's times today and then."""
+    """Return the table of possible improvements, with the model's times without and with each improvement."""
     rows: list[list[str]] = []
 
     def row(what: str, workers: int, today: float, then: float) -> None:
@@ -184,7 +186,7 @@ def remedies_table(c: Constants) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time as text with two digits and a unit.
+    """Return a time as text with two digits and a unit.
 
     >>> [duration(each) for each in (0.00123, 0.5, 72)]
     ['1.2 ms', '500 ms', '72 s']
@@ -196,14 +198,14 @@ def duration(seconds: float) -> str:
 
 
 def block(text: str, name: str) -> str:
-    """The text between the two markers of a block."""
+    """Return the text between the two markers of the block `name`."""
     found = _marked(name).search(text)
     assert found, f"docs/scale.md has no block {name!r}"
     return found.group(1).strip()
 
 
 def with_block(text: str, name: str, content: str) -> str:
-    """The text with new content in a block."""
+    """Return the text with new content in the block `name`."""
     return _marked(name).sub(lambda _: f"<!-- {name} -->\n{content}\n<!-- end -->", text)
 
 
@@ -212,7 +214,7 @@ def _marked(name: str) -> re.Pattern[str]:
 
 
 def derived(c: Constants) -> Mapping[str, str]:
-    """The blocks that depend only on the constants."""
+    """Return the text blocks of docs/scale.md that depend only on the constants, by name."""
     return {
         "rounds": scale_table(c),
         "starts": start_table(c),

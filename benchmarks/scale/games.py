@@ -1,4 +1,7 @@
-"""The measured grammars: a chain, replicas, and agents that share Nature. They are small, so overhead dominates."""
+"""The measured grammars: a chain of layers, replicas of one player, and agents that share Nature.
+
+They are small, so that overhead dominates.
+"""
 
 from collections.abc import Callable
 
@@ -24,25 +27,25 @@ SGD = AgentSpecification.of("SGD", {"lr": 0.01})
 
 
 def nature(rows: int = ROWS) -> OracleDeclaration:
-    """Nature, which always answers the same batch of `rows` rows."""
+    """Declare a Nature that always answers the same batch of `rows` rows."""
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(rows, WIDTH, generator=generator)
     return arrays(x, torch.randint(WIDTH, (rows,), generator=generator), batch=rows, shuffle=False)
 
 
 def linear() -> Factory:
-    """A very small player."""
+    """Return the factory of a very small player."""
     return Factory.of(nn.Linear, WIDTH, WIDTH)
 
 
 def chain(workers: int) -> Assignment:
-    """Layers between Nature and a loss, each on its own worker."""
+    """Make a chain of layers between Nature and a loss, each on its own worker."""
     grammar = backprop(nature(), {f"Layer{index}": linear() for index in range(workers - 2)})
     return assign(grammar, SGD, placement=spread(grammar))
 
 
 def replicas(workers: int) -> Assignment:
-    """One player, replicated on all workers but two, with ROWS rows for each replica."""
+    """Make one player, replicated on all workers except two, with ROWS rows of a batch for each replica."""
     count = workers - 2
     grammar = supervised(nature(ROWS * count), linear())
     apart = spread(grammar)
@@ -51,7 +54,7 @@ def replicas(workers: int) -> Assignment:
 
 
 def shared_nature(count: int) -> Grammar:
-    """`count` players, each with its own loss, all with inputs from the same Nature."""
+    """Make a grammar of `count` players, each with its own loss, that all get their inputs from one Nature."""
     q = QueryDraft()
     x, y = q.oracle("Nature", nature())()
     losses = [
@@ -62,7 +65,7 @@ def shared_nature(count: int) -> Grammar:
 
 
 def agents(workers: int) -> Assignment:
-    """Nature on one worker; on each other worker an agent and its loss."""
+    """Make a grammar with Nature on one worker, and a player with its own loss on each other worker."""
     grammar = shared_nature(workers - 1)
     fuse = [[f"Agent{index}", f"Loss{index}"] for index in range(workers - 1)]
     return assign(grammar, SGD, placement=spread(grammar, fuse))

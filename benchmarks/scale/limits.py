@@ -9,7 +9,8 @@ MOST, FAN = 10_000_000, 32
 
 
 def first(holds: Callable[[int], bool], least: int = 4) -> int | None:
-    """The smallest number of workers, at least `least`, for which `holds` is true; None if it is above about `MOST`.
+    """Return the smallest number of workers, at least `least`, for which `holds` is true; None if the number is above
+    about `MOST`.
 
     `holds` must be monotone: once true, it stays true for more workers.
 
@@ -30,10 +31,11 @@ def first(holds: Callable[[int], bool], least: int = 4) -> int | None:
 
 
 def tree(c: Constants, r: Round, fan: int = FAN) -> float:
-    """Seconds of a call with a tree of coordinators. Each has `fan` workers or `fan` coordinators below it.
+    """Return the modelled seconds of a call if coordinators form a tree. Each has `fan` workers or coordinators below
+    it.
 
-    The coordinators of a level work in parallel. The two ends of an edge are compared at their lowest common
-    coordinator; for neighbouring workers this is nearly always the lowest level.
+    The coordinators of a level work in parallel. The statistics of the two ends of an edge are compared at their lowest
+    common coordinator; for neighbouring workers this is nearly always the lowest level.
     """
     levels, left = 0, float(r.workers)
     while left > 1:
@@ -43,7 +45,10 @@ def tree(c: Constants, r: Round, fan: int = FAN) -> float:
 
 
 def nested_ring(c: Constants, r: Round, group: int = 16) -> float:
-    """Seconds of a round whose all-reduce uses a ring within each machine and a ring among the machines."""
+    """Return the modelled seconds of a round whose all-reduce uses a ring in each machine and a ring of the machines.
+
+    group: workers of a machine.
+    """
     if r.ring <= group:
         return seconds(c, r)
     inner = replace(r, ring=group)
@@ -54,5 +59,8 @@ def nested_ring(c: Constants, r: Round, group: int = 16) -> float:
 
 
 def sharded_hub(c: Constants, r: Round, parts: int) -> float:
-    """Seconds of a round if the busiest worker is split into `parts` copies, each serving a part of the others."""
+    """Return the modelled seconds of a round if the busiest worker is split into `parts` copies.
+
+    Each copy serves a part of the other workers.
+    """
     return seconds(c, replace(r, hub_sends=-(-r.hub_sends // parts), hub_receives=-(-r.hub_receives // parts)))

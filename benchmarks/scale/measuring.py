@@ -23,10 +23,11 @@ ALONE = (12, 102, 1002, 10002)
 
 @dataclass(frozen=True)
 class Measured:
-    """All measurements. seen: by game and number of workers. mail: runs with the object store.
+    """All measurements of the benchmark. seen: by game and number of workers. mail: runs with Ray's object store.
 
     start, memory: core seconds and bytes of each worker. started: clock seconds until all workers ran.
-    load: load average of the machine before and after. prepared: see `ALONE`. The other fields are as in `Constants`.
+    load: load average of the machine before and after. prepared: chains that are compiled and not played (see `ALONE`).
+    The other fields are as in `Constants`.
     """
 
     play: float
@@ -45,7 +46,10 @@ class Measured:
 
 
 def measure(rounds: int, passes: int) -> Measured:
-    """Make all measurements. This takes some minutes. rounds: per repetition. passes: over all games and sizes."""
+    """Make all measurements of the benchmark. This takes some minutes.
+
+    rounds: per repetition. passes: number of times that all games and sizes are measured.
+    """
     torch.set_num_threads(1)
     before = os.getloadavg()[0]
     sizes = (*SMALL, *LARGE)

@@ -66,7 +66,7 @@ class Constants:
     """Cores per machine. Each core runs one worker."""
 
     def on_one_machine(self, cores: float) -> "Constants":
-        """The constants for a single machine, without a network."""
+        """Return these constants for a single machine with `cores` cores, without a network."""
         return replace(self, latency=0.0, bandwidth=math.inf, cores=cores)
 
 
@@ -75,13 +75,14 @@ NAMES = tuple(field.name for field in fields(Constants))
 
 @dataclass(frozen=True, kw_only=True)
 class Round:
-    """The work in a round of one grammar on one placement.
+    """The work in one round of a grammar on a placement: numbers of messages, steps and bytes.
 
     messages: number of messages, each of `value` bytes. depth: length of the longest chain of dependent messages.
-    steps: number of half plays on that chain; a half play is a query, or a product with its move.
-    hub_sends, hub_receives: messages of the busiest workers outside that chain, on which others wait. plays: number of
-    plays of all players. ring: workers of an all-reduce. ring_bytes: bytes of one term of it.
-    compute: seconds of arithmetic per query, and per product.
+    steps: number of half plays on that chain; a half play is a query (forward pass), or a vector-Jacobian product
+    (backward pass) with the move after it. hub_sends, hub_receives: messages of the busiest workers that are not in
+    that chain, but for which other workers wait. plays: number of plays of all players. ring: workers of an all-reduce.
+    ring_bytes: bytes that one worker contributes to the all-reduce. compute: seconds of arithmetic per query, and per
+    product.
     """
 
     workers: int
@@ -99,7 +100,7 @@ class Round:
 
 
 def chain(workers: int, value: float, compute: float = 0.0) -> Round:
-    """The round of a chain of layers, each a player, between Nature and a loss."""
+    """Return the work of a round for a chain of layers, each a player, between Nature and a loss."""
     layers = workers - 2
     return Round(
         workers=workers,
@@ -114,7 +115,7 @@ def chain(workers: int, value: float, compute: float = 0.0) -> Round:
 
 
 def replicas(workers: int, value: float, parameters: float, compute: float = 0.0) -> Round:
-    """The round of one player replicated on all workers but two.
+    """Return the work of a round for one player replicated on all workers except two.
 
     Nature sends to each replica, each replica to the loss, and the loss to each replica.
     """
@@ -136,7 +137,10 @@ def replicas(workers: int, value: float, parameters: float, compute: float = 0.0
 
 
 def agents(workers: int, value: float, down: int = 2, up: int = 0, compute: float = 0.0) -> Round:
-    """The round of agents that share only Nature. down, up: messages from Nature to each agent, and back."""
+    """Return the work of a round for agents that share only Nature.
+
+    down, up: number of messages from Nature to each agent, and from each agent to Nature.
+    """
     count = workers - 1
     return Round(
         workers=workers,
@@ -153,7 +157,8 @@ def agents(workers: int, value: float, down: int = 2, up: int = 0, compute: floa
 
 
 def parts(c: Constants, r: Round) -> dict[str, float]:
-    """Seconds of a round with unlimited cores, by cause. The parts follow one another, so they add up.
+    """Return the modelled seconds of a round with unlimited cores, by cause. The parts follow one another, so they add
+    up.
 
     They are the longest chain of messages, and the hub: the busiest workers, which handle their messages one at a time.
     """
@@ -171,28 +176,31 @@ def parts(c: Constants, r: Round) -> dict[str, float]:
 
 
 def path(c: Constants, r: Round) -> float:
-    """Seconds of a round with unlimited cores: the sum of all parts."""
+    """Return the modelled seconds of a round with unlimited cores: the sum of all parts."""
     return sum(parts(c, r).values())
 
 
 def work(c: Constants, r: Round) -> float:
-    """Core seconds of a round, over all workers."""
+    """Return the modelled core seconds of a round, over all workers."""
     ring = 2 * (r.ring - 1) * (r.ring * c.term + r.ring_bytes * c.copy)
     return r.messages * (c.message + r.value * c.copy) + r.plays * (c.play + 2 * r.compute) + ring
 
 
 def machines(c: Constants, r: Round) -> int:
-    """The number of machines that the workers need."""
+    """Return the number of machines that the workers need."""
     return math.ceil(r.workers / c.cores)
 
 
 def seconds(c: Constants, r: Round) -> float:
-    """Seconds of a round: the larger of the dependent path and the work divided by the number of cores."""
+    """Return the modelled seconds of a round: the larger of two lower bounds.
+
+    They are the time of dependent steps, and the work divided by the number of cores.
+    """
     return max(path(c, r), work(c, r) / (c.cores * machines(c, r)))
 
 
 def coordinator(c: Constants, r: Round) -> float:
-    """The coordinator's seconds for a call, while all workers wait: calls, statistics and audit.
+    """Return the coordinator's modelled seconds for one call, while all workers wait: calls, statistics and audit.
 
     Workers count rounds as ranges, so a call with more rounds takes no longer. Each edge has one message a round.
     """
@@ -200,18 +208,24 @@ def coordinator(c: Constants, r: Round) -> float:
 
 
 def share(c: Constants, r: Round, rounds: int) -> float:
-    """The coordinator's share of a run's time."""
+    """Return the coordinator's share of a run's time. rounds: per call."""
     own = coordinator(c, r)
     return own / (own + rounds * seconds(c, r))
 
 
 def prepare(c: Constants, r: Round) -> float:
-    """Seconds on one core to declare, compile, verify and pickle, before the first worker gets its assignment."""
+    """Return the modelled seconds on one core before the first worker gets its assignment.
+
+    This time includes declaring, compiling, verifying and pickling.
+    """
     return r.players * c.declare + r.workers * c.compile
 
 
 def hand_out(c: Constants, r: Round) -> float:
-    """Seconds until every worker has unpacked the whole assignment. Each machine fetches it once."""
+    """Return the modelled seconds until every worker has unpacked the whole assignment.
+
+    Each machine fetches it once.
+    """
     size = r.workers * c.assignment
     # Ray's nodes forward a large object to each other, so the time grows with the logarithm of the machines.
     spread = math.log2(machines(c, r) + 1) * size / c.bandwidth
@@ -219,24 +233,27 @@ def hand_out(c: Constants, r: Round) -> float:
 
 
 def meet(c: Constants, r: Round, peers: float) -> float:
-    """Seconds of the store until all workers have found their peers.
+    """Return the modelled seconds of the store until all workers have found their peers.
 
-    peers: average number per worker, including those in its ring.
+    peers: average number of peers per worker, including those in its ring.
     """
     return r.workers * MEETINGS * (LOOKS * c.ask + peers * c.key)
 
 
 def resident(c: Constants, r: Round) -> float:
-    """Bytes of memory of all workers together. Each worker holds the whole assignment."""
+    """Return the modelled bytes of memory of all workers together. Each worker holds the whole assignment."""
     return r.workers * (c.memory + r.workers * c.held)
 
 
 def start(c: Constants, r: Round) -> float:
-    """Seconds until all workers run. Workers of a machine start in parallel on its cores."""
+    """Return the modelled seconds until all workers run. Workers of a machine start in parallel on its cores."""
     return r.workers * c.enrol + c.start * math.ceil(r.workers / machines(c, r) / c.cores)
 
 
 def checkpoint(c: Constants, r: Round, size: float) -> float:
-    """Seconds of a checkpoint of `size` bytes per worker. Each machine writes with the bandwidth `c.bandwidth`."""
+    """Return the modelled seconds of a checkpoint of `size` bytes per worker.
+
+    Each machine writes with the bandwidth `c.bandwidth`.
+    """
     written = size * r.workers / machines(c, r) / c.bandwidth
     return c.state * max(1.0, r.workers / machines(c, r) / c.cores) + r.workers * c.call + written

@@ -1,4 +1,4 @@
-"""Measurements on Ray, with as many workers as this machine can hold: rounds, calls, meetings, checkpoints."""
+"""Measurements on Ray, with as many workers as this machine can hold: rounds, calls, openings of runs, checkpoints."""
 
 import os
 import tempfile
@@ -21,7 +21,9 @@ _PROCESSES = Path("/proc")
 
 @dataclass(frozen=True)
 class Spent:
-    """Clock seconds, and core seconds of all workers, of the coordinators, and of all processes of this Ray."""
+    """The time of an action: clock seconds, and core seconds of workers, of coordinators, and of all processes of
+    this run.
+    """
 
     clock: float
     workers: float
@@ -29,14 +31,16 @@ class Spent:
     everyone: float
 
     def over(self, count: int) -> "Spent":
-        """The seconds divided by `count`."""
+        """Return the seconds divided by `count`."""
         return Spent(self.clock / count, self.workers / count, self.coordinator / count, self.everyone / count)
 
 
 @dataclass(frozen=True)
 class Seen:
-    """The measurements of one run. meet: opening it. calls: a call of `play` with 0 rounds. rounds: per round, for
-    each repetition. save: a checkpoint."""
+    """The measured times of one run. meet: to open the run. calls: of one call of `play` with 0 rounds.
+
+    rounds: of one round, for each repetition. save: of a checkpoint.
+    """
 
     workers: int
     meet: Spent
@@ -46,7 +50,7 @@ class Seen:
 
 
 def family(root: int) -> list[int]:
-    """The ids of all descendants of process `root`, from /proc."""
+    """Return the ids of all descendants of the process `root`, read from /proc."""
     children: dict[int, list[int]] = defaultdict(list)
     for folder in _PROCESSES.iterdir():
         if folder.name.isdigit():
@@ -62,7 +66,7 @@ def family(root: int) -> list[int]:
 
 
 def core_seconds(process: int) -> float:
-    """CPU seconds used so far by all threads of a process, with nanosecond resolution."""
+    """Return the CPU seconds used so far by all threads of a process, with nanosecond resolution."""
     total = 0
     for thread in (_PROCESSES / str(process) / "task").iterdir():
         try:
@@ -73,23 +77,23 @@ def core_seconds(process: int) -> float:
 
 
 def title(process: int) -> str:
-    """The command line of a process."""
+    """Return the command line of a process."""
     return (_PROCESSES / str(process) / "cmdline").read_bytes().decode(errors="replace").replace("\0", " ").strip()
 
 
 def memory(process: int) -> int:
-    """Memory of a process in bytes (PSS: shared pages are divided among the processes that share them)."""
+    """Return the memory of a process in bytes (PSS: shared pages are divided among the processes that share them)."""
     lines = (_PROCESSES / str(process) / "smaps_rollup").read_text().splitlines()
     return 1024 * int(next(line for line in lines if line.startswith("Pss:")).split()[1])
 
 
 def workers_of(processes: Iterable[int], name: str = WORKER) -> list[int]:
-    """The processes whose command line begins with `name`, such as the actors of one class."""
+    """Return the processes whose command line begins with `name`, such as the actors of one class."""
     return [each for each in processes if title(each).startswith(name)]
 
 
 def spent(act: Callable[[], object]) -> Spent:
-    """Call `act`, and measure the clock time and the CPU time of the processes."""
+    """Call `act`, and measure the clock time, and the CPU time of this process and its descendants by kind."""
     everyone = family(os.getpid())
     kinds = {each: title(each) for each in everyone}
     before, began = {each: core_seconds(each) for each in everyone}, time.perf_counter()
@@ -111,7 +115,7 @@ def seen(
     repetitions: int = 3,
     transport: Transport = Transport.PROCESS_GROUP,
 ) -> Seen:
-    """Measure one run: open it, warm up, call `play` with 0 rounds, play, save."""
+    """Measure the times of one run: open it, warm up, call `play` with 0 rounds, play `rounds` rounds, save."""
     opened: list[RayExecutor] = []
     meeting = spent(
         lambda: opened.append(RayExecutor(assignment, name, transport=transport, deadline=120.0, pool=pool))
@@ -126,7 +130,7 @@ def seen(
 
 
 def post_seconds(assignment: Assignment, pool: Pool, rounds: int) -> float:
-    """CPU seconds of Nature's process per message that it sends, in a game where it sends many in a row."""
+    """Return the CPU seconds of Nature's process per message that it sends, in a game where it sends many in a row."""
     sent = sum(edge.source == "Nature" for edge in assignment.schedule.edges.values())
     with RayExecutor(assignment, "post", deadline=120.0, pool=pool) as run:
         _, process = ray.get(run.workers["Nature"].address.remote())

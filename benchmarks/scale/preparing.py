@@ -28,7 +28,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Prepared:
-    """CPU seconds of this process, and bytes, for a chain of workers. audit, worker_statistics: per edge of a call."""
+    """CPU seconds and bytes to prepare a chain of workers in this process.
+
+    audit, worker_statistics: seconds and bytes per edge, for one call.
+    """
 
     workers: int
     declare: float
@@ -40,12 +43,12 @@ class Prepared:
 
     @property
     def players(self) -> int:
-        """The number of players: all workers but those of Nature and the loss."""
+        """The number of players: all workers except those of Nature and the loss."""
         return self.workers - 2
 
 
 def cpu(act: Callable[[], T]) -> tuple[float, T]:
-    """Call `act`. Returns the CPU seconds of this process, and the result."""
+    """Call `act`. Returns the CPU seconds that this process needed, and the result of `act`."""
     gc.collect()
     began = time.process_time()
     result = act()
@@ -53,7 +56,10 @@ def cpu(act: Callable[[], T]) -> tuple[float, T]:
 
 
 def prepared(workers: int, rounds: int = 100) -> Prepared:
-    """Measure declaring, compiling, verifying and pickling; unpickling and projecting, as in one worker; auditing."""
+    """Measure the preparation of a chain of workers: declaring, compiling, verifying and pickling the assignment.
+
+    Also measure unpickling and projecting it, as one worker does, and the audit of the statistics of `rounds` rounds.
+    """
     layers = {f"Layer{index}": linear() for index in range(workers - 2)}
     declare, grammar = cpu(lambda: backprop(nature(), layers))
 
@@ -78,7 +84,7 @@ def heard(schedule: Schedule, sent: list[bytes], rounds: int) -> Played:
 
 
 def statistics(schedule: Schedule, rounds: int) -> list[WorkerStatistics]:
-    """The statistics of workers that did everything on schedule."""
+    """Return the statistics of workers that did everything on schedule, to measure their audit."""
     found = {name: WorkerStatistics(name) for name in schedule.workers}
     for step in schedule.steps:
         if isinstance(step, Move):
@@ -92,7 +98,7 @@ def statistics(schedule: Schedule, rounds: int) -> list[WorkerStatistics]:
 
 
 def held_bytes(workers: int = 502) -> float:
-    """Bytes that a worker holds per player of the run, because it has the whole assignment."""
+    """Return the bytes of memory that a worker needs per player of the run, because it holds the whole assignment."""
     grammar = backprop(nature(), {f"Layer{index}": linear() for index in range(workers - 2)})
     data = pickle.dumps(assign(grammar, SGD, placement=spread(grammar)))
     tracemalloc.start()
@@ -104,7 +110,8 @@ def held_bytes(workers: int = 502) -> float:
 
 
 def ask_seconds(keys: int = 2000) -> tuple[float, float]:
-    """CPU seconds per request to the store, and per key when many keys are checked and fetched in one request.
+    """Return the CPU seconds per request to the store, and per key when many keys are checked and fetched in one
+    request.
 
     The thread of the store and that of the client are both counted.
     """
@@ -119,7 +126,7 @@ def ask_seconds(keys: int = 2000) -> tuple[float, float]:
 
 
 def copy_seconds(size: int = 1 << 15, count: int = 2000) -> float:
-    """CPU seconds per byte through a local socket, with one more copy on each side, as in a channel."""
+    """Return the CPU seconds per byte sent through a local socket, with one more copy on each side, as in a channel."""
     value, arrived = bytearray(size), bytearray(size)
     near, far = socket.socketpair()
     with near, far:
@@ -134,7 +141,7 @@ def copy_seconds(size: int = 1 << 15, count: int = 2000) -> float:
 
 
 def play_seconds(players: int = 6, rounds: int = 300, repetitions: int = 5) -> float:
-    """CPU seconds per small player and round, in one process without messages. The loss is included."""
+    """Return the CPU seconds per small player and round, in one process without messages. The loss is included."""
     layers = {f"Layer{index}": linear() for index in range(players)}
     grammar = backprop(nature(), layers)
     with InlineExecutor(assign(grammar, SGD, placement=together(grammar))) as executor:

@@ -1,4 +1,4 @@
-"""The essay's grammars, one file each; imports the rest of `antiphon.grammars` only."""
+"""The grammars of the essay, one file each. This folder imports only the rest of `antiphon.grammars`."""
 
 from antiphon.grammars.library.backprop import backprop as backprop
 from antiphon.grammars.library.black_box_descent import black_box_descent as black_box_descent

@@ -1,4 +1,6 @@
-"""Grammar 1, backpropagation: layers are players, R is the chain rule, gradients are exact (essay, section 2.1)."""
+"""Grammar 1, backpropagation: layers are players, and each player receives its exact gradient by the chain rule
+(essay, section 2.1).
+"""
 
 from collections.abc import Mapping
 
@@ -16,11 +18,13 @@ def backprop(
     loss: Factory = Factory(cross_entropy),
     skips: Mapping[str, str] | None = None,
 ) -> Grammar:
-    """A feedforward network whose layers are players, and which minimises one loss.
+    """Make the grammar of backpropagation in a feedforward network whose layers are players and which minimises one
+    loss.
 
-    nature: its first question answers (x, y). layers: in order. A factory that makes parameters is a player; any other
-    (max-pooling, a rectifier) is an operator. skips: layer -> an earlier layer (or "x") whose output is added to its
-    own, as in residual networks. loss: a function of (output, y) that returns a mean over the batch.
+    nature: its first question answers (x, y). layers: by name, in order. A factory that makes parameters is a player;
+    any other (max-pooling, a rectifier) is an operator. skips: layer -> an earlier layer (or "x") whose output is added
+    to the output of the layer, as in residual networks. loss: a function of (output, y) that returns a mean over the
+    batch.
     """
     q = QueryDraft()
     x, y = q.oracle("Nature", nature)()

@@ -37,14 +37,15 @@ def black_box_descent(
     *,
     direction: Direction = Direction.MINIMISE,
 ) -> Grammar:
-    """Player plays theta, Noise eps. Oracle answers R(theta + eps) and R(theta - eps): two values for each eps.
+    """Make the grammar of descent on a function R from values alone. Player plays theta, Noise plays perturbations eps.
 
+    In each round, Oracle answers R(theta + eps) and R(theta - eps), two values for each eps. Oracle is not asked for a
+    derivative: theta receives an estimate of the gradient that is made from these values and eps.
     oracle: its first question takes points, (batch, dimension), and answers their values, (batch,). It may be a black
     box.
     noise: its first question answers a batch of perturbations eps, (batch, dimension). The estimates of a batch are
     averaged. `rademacher` gives Spall's method, `coordinates` central finite differences.
     player: a module without inputs that plays theta, (dimension,), as `Point` does.
-    R's edit: Oracle is not asked for a derivative. theta receives an estimate made from three taps.
     """
     q = QueryDraft()
     theta = q.player("Player", player)()
@@ -68,17 +69,22 @@ def black_box_descent(
 
 
 def mean_of_both(ahead: Tensor, behind: Tensor) -> Tensor:
-    """The mean of all answered values: R(theta), up to the square of the perturbation."""
+    """Return the mean of all answered values. It equals R(theta), up to the square of the perturbation.
+
+    ahead, behind: R(theta + eps) and R(theta - eps), (batch,) each.
+    """
     return (ahead.mean() + behind.mean()) / 2
 
 
 def simultaneous_perturbation(ahead: Tensor, behind: Tensor, eps: Tensor, factor: float = 1.0) -> Tensor:
-    """The mean over the batch of (R(theta + eps) - R(theta - eps)) / 2 * eps * dimension / |eps|^2, times `factor`.
+    """Return the mean over the batch of (R(theta + eps) - R(theta - eps)) / 2 * eps * dimension / |eps|^2, times
+    `factor`.
 
-    ahead, behind: (batch,); eps: (batch, dimension) -> (dimension,). If every number of eps is plus or minus c, this is
-    Spall's (R+ - R-) / (2 eps_i). If eps runs through c e_i for each i, it is the central difference quotient. For a
-    quadratic R it is unbiased whenever E eps eps' / |eps|^2 is I / dimension: for any noise with exchangeable and
-    symmetric coordinates. It does not divide by eps_i, because 1 / eps_i has no second moment for most other noise.
+    The result estimates the gradient of R at theta, (dimension,). ahead: R(theta + eps), (batch,). behind: R(theta -
+    eps), (batch,). eps: (batch, dimension). If every number of eps is plus or minus c, this is Spall's (R+ - R-) / (2
+    eps_i). If eps runs through c e_i for each i, it is the central difference quotient. For a quadratic R the estimate
+    is unbiased whenever E eps eps' / |eps|^2 is I / dimension: for any noise with exchangeable and symmetric
+    coordinates. The estimate does not divide by eps_i, because 1 / eps_i has no second moment for most other noise.
     """
     slope = (ahead - behind) * (factor * eps.shape[1] / 2) / eps.square().sum(1)
     return slope @ eps / eps.shape[0]

@@ -1,4 +1,6 @@
-"""Compares kickback's estimates with the true gradients, by example and unit: how often signs differ (essay, 2.5)."""
+"""Compares kickback's estimated gradients with the true gradients, by example and unit: how often their signs differ
+(essay, 2.5).
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,8 +13,10 @@ from torch import Tensor, nn
 class Feedback:
     """Factors of kickback and backpropagation for the output S of one layer, (batch, *units) each.
 
-    kick: the factor with which kickback multiplies beta, the gradient of the loss with respect to the network's output.
-    factor: that of backpropagation, d output / d S. open: bool, whether the unit is open on the example.
+    Both methods multiply their factor with beta, the gradient of the loss with respect to the network's output, and get
+    a gradient with respect to S. kick: kickback's factor, which gives an estimate. factor: backpropagation's factor,
+    the derivative of the network's output with respect to S. open: bool, whether the unit's output is not zero on the
+    example.
     """
 
     kick: Tensor
@@ -22,10 +26,10 @@ class Feedback:
 
 @dataclass(frozen=True)
 class SignCount:
-    """Counts over pairs of an example and a unit that is open on it.
+    """Counts of wrong signs in kickback, over pairs of an example and a unit whose output is not zero on that example.
 
-    pairs: all such pairs. opposite: those whose kick and factor have opposite signs. idle: those whose factor is zero
-    and whose kick is not.
+    pairs: all such pairs. opposite: those where the factors of kickback and backpropagation have opposite signs. idle:
+    those where backpropagation's factor is zero and kickback's is not.
     """
 
     pairs: int
@@ -34,15 +38,17 @@ class SignCount:
 
     @property
     def rate(self) -> float:
-        """The fraction of pairs with opposite signs."""
+        """The fraction of pairs in which kickback and backpropagation have opposite signs."""
         return self.opposite / max(self.pairs, 1)
 
 
 def feedback(layers: Sequence[nn.Module], x: Tensor) -> list[Feedback]:
-    """Compute the `Feedback` of each layer of a network for kickback, in order, on a batch of examples.
+    """Compute the factors of kickback and of backpropagation for each layer of a network, in order, on a batch of
+    examples.
 
-    The factor is torch's derivative of the output. The kick is the one that the next layer plays. For the last layer
-    both are 1. A unit is open if its output is not zero. Beta multiplies both factors, so the comparison needs no beta.
+    Backpropagation's factor is torch's derivative of the network's output. Kickback's factor is the kick that the next
+    layer returns. For the last layer both are 1. A unit is open if its output is not zero. Both methods multiply the
+    factor with the same gradient of the loss, so the comparison does not need it.
     """
     signal, outputs, kicks = x, list[Tensor](), list[Tensor]()
     for layer in layers:
@@ -61,7 +67,10 @@ def feedback(layers: Sequence[nn.Module], x: Tensor) -> list[Feedback]:
 
 
 def count_signs(found: Sequence[Feedback], examples: Tensor | None = None) -> SignCount:
-    """Count signs over all layers. found: from `feedback`. examples: (batch,) bool, those to count; None counts all."""
+    """Count how often kickback and backpropagation have opposite signs, over all layers.
+
+    found: the result of `feedback`. examples: (batch,) bool, the examples to count; None counts all.
+    """
     kick, factor, open = (
         torch.cat([(value if examples is None else value[examples]).flatten() for value in values])
         for values in zip(*((each.kick, each.factor, each.open) for each in found), strict=True)
@@ -71,15 +80,19 @@ def count_signs(found: Sequence[Feedback], examples: Tensor | None = None) -> Si
 
 
 def coherent(found: Sequence[Feedback]) -> Tensor:
-    """Whether all kicks are positive, for each example, (batch,). This is the essay's premise; it is not sufficient."""
+    """Whether all of kickback's factors (kicks) are positive, for each example, (batch,).
+
+    This is the essay's premise for correct signs. The premise is not sufficient.
+    """
     return torch.stack([(each.kick.flatten(1) > 0).all(1) for each in found]).all(0)
 
 
 def kick_error(layer: nn.Module, S: Tensor) -> float:
-    """The error of a layer's kick at an input S, against torch's vector-Jacobian product with ones.
+    """Return the error of a layer's kick at an input S, compared with torch's vector-Jacobian product of ones.
 
-    layer: `forward(S) -> (S', kick)`. The error is relative to the largest number of the product, absolute if that is
-    zero. Authors of new layers can test them: rounding leaves about 1e-15 in double precision, 1e-6 in single.
+    layer: a module with `forward(S) -> (S', kick)`; the kick should be the gradient of the sum of S' with respect to S.
+    The error is relative to the largest number of the product, absolute if that is zero. Authors of new layers can test
+    them: rounding leaves about 1e-15 in double precision, 1e-6 in single.
     """
     S = S.detach().requires_grad_()
     played, kick = layer(S)

@@ -1,6 +1,7 @@
-"""Finds the smallest network in which all kicks are positive, but kickback's estimate has a wrong sign at one unit.
+"""Finds the smallest network in which all kicks are positive, but kickback's gradient has a wrong sign at one unit.
 
-So the essay's premise, coherence (all kicks are positive), is not sufficient.
+In kickback, a unit's gradient is estimated as one number per example, times the unit's kick. The essay assumes that all
+kicks are positive (coherence). The network shows that this premise is not sufficient for correct signs.
 """
 
 import functools
@@ -17,11 +18,13 @@ Numbers: TypeAlias = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Counterexample:
-    """A network of rectifiers with integer weights, and one of its units. The input is the single number 1.
+    """A network of rectifiers with integer weights, and one unit at which kickback's gradient has the wrong sign. The
+    input is the single number 1.
 
     weights: of each layer, (outputs, inputs). The last layer is linear with one output. biases: of all layers but the
-    last, whose bias does not influence gradients. layer, unit: where the signs are opposite, counted from 1.
-    kick: kickback's factor of that unit (the essay's tau). factor: that of backpropagation, d output / d unit.
+    last, whose bias does not influence gradients. layer, unit: numbers of the layer and of the unit with the wrong
+    sign, counted from 1. kick: kickback's factor of the unit (the essay's tau). factor: backpropagation's factor, d
+    output / d unit.
     """
 
     weights: tuple[tuple[tuple[int, ...], ...], ...]
@@ -52,7 +55,8 @@ class Counterexample:
 
 
 def smallest_counterexample(units: int = 5, total: int = 12, biases: bool = True) -> Counterexample | None:
-    """Return the smallest counterexample; None if there is none up to this size. All networks are tried.
+    """Return the smallest network in which all kicks are positive, but kickback's gradient has a wrong sign. All
+    networks up to this size are tried; None if there is no such network.
 
     units: the largest number of units. total: the largest sum of the absolute values of all weights and biases. The
     order is by number of units, then by this sum, then by the sum of |biases|. biases: whether biases other than zero
@@ -76,13 +80,16 @@ def smallest_counterexample(units: int = 5, total: int = 12, biases: bool = True
 
 
 def _by_biases(found: Counterexample) -> tuple[int, list[int]]:
-    """Sort key among networks of equal size: smallest biases first, then largest first weights."""
+    """Return the sort key among networks of equal size: smallest biases first, then largest first weights."""
     descending = [-number for rows in found.weights for row in rows for number in row]
     return sum(abs(number) for row in found.biases for number in row), descending
 
 
 def _architectures(units: int) -> Iterator[tuple[int, ...]]:
-    """The widths of all networks of three or more layers with `units` units. The last unit is the output."""
+    """Yield the widths of all networks of three or more layers with `units` units in total.
+
+    The last unit is the output.
+    """
     for layers in range(3, units + 1):
         for widths in itertools.product(range(1, units), repeat=layers - 1):
             if sum(widths) == units - 1:
@@ -115,8 +122,8 @@ def _counterexamples(widths: Sequence[int], total: int, biases: bool) -> Iterato
 def _feedback(weights: Sequence[Numbers], biases: Sequence[Numbers]) -> tuple[list[Numbers], list[Numbers], list]:
     """Compute what kickback and backpropagation send to every unit except the output.
 
-    Returns three lists with one array per layer, (networks, units). First: the kicks, kickback's factors. Second: the
-    factors of backpropagation, d output / d unit. Third: whether the unit is positive before the rectifier.
+    Returns three lists with one array per layer, (networks, units). First: kickback's factors (kicks). Second:
+    backpropagation's factors, d output / d unit. Third: whether the unit is positive before the rectifier.
     """
     signal = np.ones((len(weights[0]), 1), dtype=np.int64)
     opens: list[NDArray[np.bool_]] = []
@@ -133,7 +140,7 @@ def _feedback(weights: Sequence[Numbers], biases: Sequence[Numbers]) -> tuple[li
 
 @functools.cache
 def _vectors(length: int, total: int) -> NDArray[np.int8]:
-    """All integer vectors of this length whose absolute values sum to `total`, one per row."""
+    """Return all integer vectors of this length whose absolute values sum to `total`, one vector per row."""
     if length == 1:
         return np.array([[total], [-total]] if total else [[0]], dtype=np.int8)
     blocks = []

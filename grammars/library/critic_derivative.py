@@ -1,4 +1,5 @@
-"""The method before Grammar 4: Actor receives the derivative of Critic's Q (essay, section 2.4).
+"""Deterministic policy gradients, the method before Grammar 4: Actor receives the derivative of Critic's Q with respect
+to the action (essay, section 2.4).
 
 Silver et al. 2014, Deterministic policy gradient algorithms; with clones and replay, Lillicrap et al. 2016.
 """
@@ -40,12 +41,13 @@ def critic_derivative(
     act_every: int = 1,
     learn_from: int = 0,
 ) -> Grammar:
-    """The players are Actor mu(s) and Critic Q(s, a). Clones of both give the target; it has no Deviator.
+    """Make the grammar of deterministic policy gradients. The players are Actor mu(s) and Critic Q(s, a).
 
-    It differs from `dac` in Q and in R. Q: Critic is asked at the action that was taken, where its error is measured,
-    and again at mu(s). With an error at mu(s) only, as in `dac`, nothing would determine Critic's slope.
-    R: Actor receives -dQ/da / batch at mu(s) from a product of Critic; `dac` taps G. This product sends nothing to
-    Critic's parameters, because Critic would then increase its own Q. The arguments are those of `dac`.
+    Clones of both give the target of Critic's loss. The arguments are those of `dac`, without its third player,
+    Deviator. Critic is asked at the action that was taken, where its error is measured, and again at mu(s). If the
+    error were measured at mu(s) only, as in `dac`, nothing would determine the derivative of Q with respect to the
+    action. The Response graph sends -dQ/da / batch at mu(s) to Actor, from a vector-Jacobian product of Critic. This
+    product sends nothing to Critic's parameters, because Critic would then increase its own Q.
     """
     q = QueryDraft()
     game = control(q, nature, noise, actor, critic, Cadence(clone_every, learn_from), soft, act_every)

@@ -1,4 +1,8 @@
-"""Grammar 4, Deviator-Actor-Critic: the slope of the value is learned, not derived (essay, section 2.4)."""
+"""Grammar 4, Deviator-Actor-Critic: a third player learns the derivative of the value with respect to the action
+(essay, section 2.4).
+
+Other methods differentiate Critic to get this derivative.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,9 +36,10 @@ from antiphon.grammars.maps import over_batch
 
 
 def promises(loss: str, action: Value, slope: Value) -> Guarantee:
-    """The promises of DAC. loss: the name of the loss of Critic and Deviator.
+    """Return the promises of Deviator-Actor-Critic about the gradients that players receive.
 
-    action: the value that Actor plays. slope: the value of G at it, of which R sends -G / batch to Actor.
+    loss: the name of the loss that Critic and Deviator minimise. action: the value that Actor plays. slope: Deviator's
+    output G at this action, an estimate of dQ/da. Actor receives -G / batch.
     """
     return promised(
         Learned(("Critic", "Deviator"), sense="Critic's Q and Deviator's G approach the value and its slope"),
@@ -48,9 +53,10 @@ def promises(loss: str, action: Value, slope: Value) -> Guarantee:
 
 @dataclass(frozen=True)
 class Control:
-    """The handles of Nature (world), Actor (mu) and Critic (value) in a draft, and a function from s' to the target.
+    """The handles of Nature (`world`), Actor (`mu`) and Critic (`value`) in a draft, and a function from s' to the
+    target.
 
-    The target is Q~(s', mu~(s')), where ~ marks the clones.
+    The target is Q~(s', mu~(s')), where Q~ and mu~ are the clones of Critic and Actor.
     """
 
     world: OracleHandle
@@ -69,7 +75,11 @@ def control(
     soft: float | None,
     act_every: int,
 ) -> Control:
-    """Declare Actor and Critic, their clones, and the pass in which Actor acts. follow, soft: how the clones follow."""
+    """Declare Actor and Critic, their clones, and the pass of the Query graph in which Actor acts.
+
+    follow: the rounds in which the clones follow their players. soft: the fraction of the distance to the player that
+    one step of a clone covers; None copies the player. act_every: Actor acts in every n-th round.
+    """
     world, wind = q.oracle("Nature", nature), q.oracle("Noise", noise)
     mu, value = q.player("Actor", actor), q.player("Critic", critic)
     old_mu = q.clone("Actor~", mu, soft=soft, cadence=follow)
@@ -93,15 +103,15 @@ def dac(
     act_every: int = 1,
     learn_from: int = 0,
 ) -> Grammar:
-    """The players are Actor mu(s), Critic Q(s, a) and Deviator G(s, a). Clones of Actor and Critic give the target.
+    """Make the grammar of Deviator-Actor-Critic. The players are Actor mu(s), Critic Q(s, a) and Deviator G(s, a).
 
-    Each of the three is a player, or a brick of several players.
-    nature: questions observe() -> s; step(a); replay() -> s, a, r, s', terminated. noise: its first question answers
-    eps in the shape of the actions. Actor acts every `act_every` rounds; the players learn in every round from round
-    `learn_from` on.
+    Deviator learns dQ/da. Clones of Actor and Critic give the target of the loss. Each of the three is a player, or a
+    brick (a group of players). nature: questions observe() -> s; step(a); replay() -> s, a, r, s', terminated. noise:
+    its first question answers eps in the shape of the actions. Actor acts every `act_every` rounds; the players learn
+    in every round from round `learn_from` on.
     The eps in the loss is a - mu(s): the action that Nature took and stored, minus the action of the current policy.
-    R's edits: no gradient of the Bellman gradient error (the loss BGE) flows into mu. Actor receives -G / batch, a
-    value that Q computed.
+    In the Response graph, no gradient of the Bellman gradient error (the loss BGE) reaches Actor. Actor receives -G /
+    batch, where G is Deviator's output at mu(s).
     """
     q = QueryDraft()
     game = control(q, nature, noise, actor, critic, Cadence(clone_every, learn_from), soft, act_every)

@@ -15,12 +15,14 @@ from antiphon.grammars.maps import over_batch
 def dac_bandit(
     nature: OracleDeclaration, noise: OracleDeclaration, actor: Factory, critic: Factory, deviator: Factory
 ) -> Grammar:
-    """The players are Actor mu(s), Critic Q(s, a) and Deviator G(s, a). States do not depend on earlier actions.
+    """Make the grammar of Deviator-Actor-Critic on a contextual bandit. The players are Actor mu(s), Critic Q(s, a) and
+    Deviator G(s, a).
 
-    nature: questions observe() -> s, (batch, ...); reward(a) -> r, (batch,), at a = mu(s) + eps. noise: its first
-    question answers eps, in the shape of the actions. Unlike `dac`, it has no replay and no target: eps is the draw of
-    Noise, and the loss is (r - Q(s, mu(s)) - <G(s, mu(s)), eps>)^2.
-    R's edits: those of `dac`. Nature is a black box, so the message about the reward is cut too.
+    States do not depend on earlier actions. nature: questions observe() -> s, (batch, ...); reward(a) -> r, (batch,),
+    at a = mu(s) + eps. noise: its first question answers eps, in the shape of the actions. Unlike `dac`, it has no
+    replay and no target: eps is the draw of Noise, and the loss is (r - Q(s, mu(s)) - <G(s, mu(s)), eps>)^2.
+    In the Response graph, no gradient of the loss reaches Actor. Actor receives -G / batch, where G is Deviator's
+    output at mu(s). Nature is a black box, so no gradient passes through the reward.
     """
     q = QueryDraft()
     world, wind = q.oracle("Nature", nature), q.oracle("Noise", noise)

@@ -1,4 +1,6 @@
-"""Densities for Estimator: modules that play log Q_theta(x), and log-priors of their parameters."""
+"""Densities for Estimator, the player of maximum likelihood: modules that compute log Q_theta(x), and log-priors of
+their parameters.
+"""
 
 import math
 from typing import final
@@ -15,7 +17,8 @@ _LOG_TWO_PI = math.log(2 * math.pi)
 @typed
 @final
 class GaussianDensity(nn.Module):
-    """log N(x; mean, L L'): (batch, dimension) -> (batch,). It starts as the standard normal.
+    """The log-density of a Gaussian, log N(x; mean, L L'): (batch, dimension) -> (batch,). It starts as the standard
+    normal.
 
     L is lower triangular with a positive diagonal, so every parameter vector is a valid Gaussian.
     mean: (dimension,). log_diagonal: log of L's diagonal, (dimension,). below: L's entries below the diagonal, row by
@@ -30,13 +33,13 @@ class GaussianDensity(nn.Module):
 
     @property
     def factor(self) -> Tensor:
-        """L, (dimension, dimension)."""
+        """Return L, the Cholesky factor of the covariance, (dimension, dimension)."""
         rows, columns = torch.tril_indices(len(self.mean), len(self.mean), offset=-1, device=self.mean.device)
         return torch.diag(self.log_diagonal.exp()).index_put((rows, columns), self.below)
 
     @property
     def covariance(self) -> Tensor:
-        """L L', (dimension, dimension)."""
+        """Return the covariance L L', (dimension, dimension)."""
         return self.factor @ self.factor.T
 
     def forward(self, x: Tensor) -> Tensor:
@@ -49,10 +52,11 @@ class GaussianDensity(nn.Module):
 def normal_inverse_wishart(
     density: GaussianDensity, center: Tensor, scale: Tensor, strength: float, freedom: float
 ) -> Tensor:
-    """log p(mean, covariance), 0-d, of the conjugate prior of a Gaussian (Gelman et al., Bayesian Data Analysis, 3.6).
+    """Return log p(mean, covariance), 0-d, of the conjugate prior of a Gaussian (Gelman et al., Bayesian Data Analysis,
+    3.6).
 
-    covariance ~ inverse Wishart(scale, freedom), mean ~ N(center, covariance / strength). It is a density of (mean,
-    covariance), not of the parameters that represent them. So its mode does not depend on the representation.
+    covariance ~ inverse Wishart(scale, freedom), mean ~ N(center, covariance / strength). The result is a density of
+    (mean, covariance), not of the parameters that represent them. So the mode does not depend on the representation.
     center: (dimension,). scale: (dimension, dimension), symmetric and positive definite. freedom: above dimension - 1.
     """
     size = len(center)

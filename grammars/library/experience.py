@@ -8,10 +8,10 @@ from antiphon.grammars import OracleDeclaration, QueryDraft, Value
 
 @dataclass(frozen=True)
 class Experience:
-    """The values of Q for one batch of transitions.
+    """The values of the Query graph for one batch of transitions, from which Critic learns.
 
-    now, after: the critic's inputs at the two ends of each transition: (s,) and (s',) for a critic of states, (s, a)
-    and (s', mu(s')) for a critic of states and actions. weight: of each transition; empty if all count alike.
+    now, after: Critic's inputs at the two ends of each transition. They are (s,) and (s',) for a Critic of states, and
+    (s, a) and (s', mu(s')) for a Critic of states and actions. weight: of each transition; empty if all count alike.
     """
 
     now: tuple[Value, ...]
@@ -22,7 +22,7 @@ class Experience:
 
 
 def experience(q: QueryDraft, nature: OracleDeclaration, actor: OracleDeclaration | None = None) -> Experience:
-    """Ask Nature for the transitions of a round.
+    """Write the part of the Query graph that asks Nature for the transitions of a round, and return their values.
 
     nature: sample() -> s, a, r, s', terminated and optionally weight; or observe() -> s and step(a) -> r, s',
     terminated, if there is an Actor that chooses the action. actor: the policy mu to evaluate, a black box whose first
@@ -48,10 +48,10 @@ def experience(q: QueryDraft, nature: OracleDeclaration, actor: OracleDeclaratio
 
 
 def experience_twice(q: QueryDraft, nature: OracleDeclaration) -> tuple[Experience, Experience]:
-    """Ask Nature for two independent transitions from each state, which an unbiased residual gradient needs.
+    """Ask Nature for two independent transitions from each state, and return their values.
 
-    nature: pair() -> s; r, s', terminated of the first transition; the same three of the second; optionally weight.
-    Raises GrammarError for a Nature without this question.
+    An unbiased residual gradient needs two transitions. nature: pair() -> s; r, s', terminated of the first transition;
+    the same three of the second transition; optionally weight. Raises GrammarError for a Nature without this question.
     """
     if nature.question("pair") is None:
         raise GrammarError(

@@ -1,4 +1,4 @@
-"""Grammar 3, the generative adversarial network: the chain rule, and one minus sign (essay, section 2.3)."""
+"""Grammar 3, the generative adversarial network: the chain rule with one change of sign (essay, section 2.3)."""
 
 import torch
 from torch import Tensor
@@ -33,13 +33,17 @@ def gan(
     *,
     saturating: bool = True,
 ) -> Grammar:
-    """Curator maximises L = E log D(x) + E log(1 - D(G(eps))), Forger minimises it. D is the probability of *real*.
+    """Make the grammar of a generative adversarial network with the players Curator (D) and Forger (G).
 
+    Curator maximises L = E log D(x) + E log(1 - D(G(eps))), Forger minimises L.
+
+    D(x) is Curator's probability that x is *real*.
     environment: its first question answers x; further outputs are ignored. noise: its first question answers eps.
     forger: G, a module of eps whose output has the type of x. curator: a module of x that plays one logit of D per
-    example, (batch, 1) or (batch,). It is asked twice in Q.
-    R's edit: every message about Forger's output changes its sign. saturating=False is another R over the same Q, in
-    which Forger maximises log D(G(eps)). Its gradient does not vanish where D(G(eps)) is close to 0.
+    example, (batch, 1) or (batch,). Curator is asked twice per round, on real and on forged examples.
+    The Response graph is the chain rule, except that every message about Forger's output changes its sign. If
+    `saturating` is false, Forger maximises log D(G(eps)) instead. The gradient of this objective does not vanish where
+    D(G(eps)) is close to 0.
     """
     q = QueryDraft()
     x = first(q.oracle("Environment", environment)())
@@ -61,7 +65,10 @@ def gan(
 
 
 def guarantee(forger: PlayerLoss) -> Guarantee:
-    """The promises of a GAN. forger: the loss that Forger minimises."""
+    """Return the promises of a generative adversarial network about gradients.
+
+    forger: the loss that Forger minimises.
+    """
     return promised(
         Exact(("Curator",), sense="the response is the gradient of -L"),
         Exact(("Forger",), forger, sense="the response is the gradient of L, or of -E log D(G(eps))"),
@@ -70,15 +77,24 @@ def guarantee(forger: PlayerLoss) -> Guarantee:
 
 
 def discernment(real: Tensor, fake: Tensor) -> Tensor:
-    """E log D(x) + E log(1 - D(G(eps))). real, fake: the logits of D on real and on forged examples."""
+    """Return the mean of log D(x) plus the mean of log(1 - D(G(eps))), 0-d: the objective that Curator maximises.
+
+    real, fake: the logits of D on real and on forged examples.
+    """
     return logsigmoid(real).mean() + logsigmoid(-fake).mean()
 
 
 def unconvinced(fake: Tensor) -> Tensor:
-    """-E log D(G(eps)). fake: the logits of D on forged examples."""
+    """Return the mean of -log D(G(eps)), 0-d: the loss of Forger that does not saturate.
+
+    fake: the logits of D on forged examples.
+    """
     return softplus(-fake).mean()
 
 
 def disbelief(fake: Tensor) -> Tensor:
-    """The gradient of `unconvinced` with respect to the logits: -(1 - D) / batch."""
+    """Return the gradient of `unconvinced`, the mean of -log D, with respect to the logits: -(1 - D) / batch.
+
+    fake: the logits of D on forged examples.
+    """
     return over_batch(torch.sigmoid(-fake), -1.0)

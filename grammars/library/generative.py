@@ -1,4 +1,7 @@
-"""Networks for Grammars 2 and 3, dense and convolutional, and modules that make a network an Encoder or a Decoder."""
+"""Networks for variational autoencoders and GANs (Grammars 2 and 3), dense and convolutional.
+
+Two more modules make a network an Encoder or a Decoder.
+"""
 
 from collections.abc import Sequence
 from math import prod
@@ -61,8 +64,8 @@ class ConvolutionalAnalysis(nn.Sequential):
 class ConvolutionalSynthesis(nn.Sequential):
     """A convolutional network from numbers to an image: (batch, latent) -> (batch, c, h, w).
 
-    Each transposed convolution doubles h and w. channels: those of the smallest image first. image: see
-    `ConvolutionalAnalysis`. The network returns logits, or numbers in (0, 1) if `squashed`.
+    Each transposed convolution doubles h and w. channels: those of the smallest image first. image: (c, h, w); for n
+    convolutions, h and w must be divisible by 2^n. The network returns logits, or numbers in (0, 1) if `squashed`.
     """
 
     def __init__(self, latent: Count, image: Image, channels: Some, squashed: bool = False) -> None:
@@ -77,9 +80,9 @@ class ConvolutionalSynthesis(nn.Sequential):
 @typed
 @final
 class Reparametrized(nn.Module):
-    """An Encoder z = m(x) + s(x) eps. One network returns m and log s, concatenated (essay, section 2.2).
+    """An Encoder that computes z = m(x) + s(x) eps from data x and noise eps (essay, section 2.2).
 
-    network: makes a module of x, (batch, ...) -> (batch, 2 latent).
+    network: makes the module that maps x to m and log s, concatenated, (batch, ...) -> (batch, 2 latent).
     """
 
     def __init__(self, network: Factory) -> None:
@@ -87,7 +90,10 @@ class Reparametrized(nn.Module):
         self.network = made_for(f"the network of {type(self).__name__}", make_module, network)
 
     def forward(self, eps: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        """eps: (batch, latent). Returns z, (batch, latent), and log |det dz/deps| = sum of log s, (batch,)."""
+        """Return z, (batch, latent), and log |det dz/deps| = sum of log s, (batch,). eps: (batch, latent).
+
+        x: (batch, ...).
+        """
         mean, log_scale = self.network(x).chunk(2, dim=1)
         return mean + log_scale.exp() * eps, log_scale.sum(1)
 
@@ -108,5 +114,5 @@ class Isotropic(nn.Module):
         self.log_scale = nn.Parameter(first.new_zeros(()))
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """z: (batch, latent). Returns the mean, (batch, ...), and log s, (batch,)."""
+        """Return the mean of x, (batch, ...), and log s, the log of the scale, (batch,). z: (batch, latent)."""
         return self.network(z), self.log_scale.expand(len(z))

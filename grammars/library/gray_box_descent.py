@@ -19,10 +19,13 @@ from antiphon.grammars import (
 def gray_box_descent(
     oracle: OracleDeclaration, player: Factory, *, direction: Direction = Direction.MINIMISE
 ) -> Grammar:
-    """Player plays theta; Oracle answers R(theta) and its gradient: one query of each kind per round.
+    """Make the grammar of gradient descent on a function R. Player plays theta; Oracle answers R(theta) and its
+    gradient.
 
-    oracle: its first question takes theta, (dimension,), answers a 0-d value, and is gray.
-    player: a module without inputs that plays theta, as `Point` does. R is the chain rule through Oracle.
+    oracle: its first question takes theta, (dimension,), answers a 0-d value, and is gray: its gradient can be asked
+    for.
+    player: a module without inputs that plays theta, as `Point` does. Each round has one query of the value and one of
+    the gradient.
     """
     q = QueryDraft()
     theta = q.player("Player", player)()

@@ -1,6 +1,6 @@
 """Implicit temporal differences (essay, Remark 2): Critic receives the semi-gradient at the parameters after the step.
 
-So no learning rate is too large.
+With this gradient, no learning rate is too large.
 """
 
 from torch import nn
@@ -31,12 +31,13 @@ from antiphon.grammars.numbers import Positive
 def implicit_temporal_difference(
     nature: OracleDeclaration, critic: Factory, *, step: Positive, gamma: float = 0.99
 ) -> Grammar:
-    """`semi_gradient` with one more edit of R: the message about V(s) is the solution of an equation.
+    """Make the grammar of implicit temporal differences: the semi-gradient of TD(0), taken at the parameters after the
+    step.
 
-    For the equation see `antiphon.grammars.bellman.implicit`. critic: `torch.nn.Linear` from the features s to one
-    value, because then the solution has a closed form. step: the learning rate of Critic's agent, which must be plain
-    SGD. R cannot read it from the agent. With another optimizer or rate, the response is only a scaled semi-gradient.
-    Raises GrammarError for another critic.
+    The message about V(s) is the solution of an equation (`antiphon.grammars.bellman.implicit`). critic:
+    `torch.nn.Linear` from the features s to one value, because then the solution has a closed form. step: the learning
+    rate of Critic's agent, which must be plain SGD; a grammar cannot read it from the agent. With another optimizer or
+    rate, the response is only a scaled semi-gradient. Raises GrammarError for another critic.
     """
     if critic.target is not nn.Linear:
         raise GrammarError(
@@ -60,7 +61,10 @@ def implicit_temporal_difference(
 
 
 def _solved_at(now: Value, *taps: Value, step: float, bias: bool) -> Edit:
-    """An edit that multiplies every message into `now` by (1 + 2 step / batch W K)^-1."""
+    """Return an edit that multiplies every message about V(s) (`now`) by the inverse of 1 + 2 step / batch W K.
+
+    W are the weights of the transitions, K the inner products of the features.
+    """
 
     def edit(upstream: Upstream) -> Message:
         if upstream.value != now.port:

@@ -30,16 +30,17 @@ from antiphon.grammars.library.kicking import Weights
 
 @typed
 def kickback(nature: OracleDeclaration, layers: Mapping[str, Factory], loss: Factory = Factory(mse_loss)) -> Grammar:
-    """A feedforward network with one output, whose layers do not wait for each other's gradients.
+    """Make the grammar of kickback: a feedforward network with one output, whose layers do not wait for each other's
+    gradients.
 
     nature: its first question answers (x, y). loss: a function of (output, y), a mean over the batch; the output is
     (batch, 1). layers: in order, all of them players with two outputs: `forward(S) -> (S', kick)`. S' is the layer's
     output. kick has the shape of S: it is the gradient of the sum of S' with respect to S, and does not depend on the
-    loss (for such layers see `kicking`).
+    loss (the module `kicking` has such layers).
 
-    R differs from the chain rule: the products of layers send nothing upstream. Only the product of the loss does: it
-    sends beta = d loss / d output, one number per example, to all layers. Layer i multiplies beta with the kick that
-    layer i + 1 played. The product of layer i takes the result as its cotangent.
+    The Response graph differs from the chain rule: the vector-Jacobian products of layers send nothing upstream. Only
+    the product of the loss does: it sends beta = d loss / d output, one number per example, to all layers. Layer i
+    multiplies beta with the kick that layer i + 1 played. The product of layer i takes the result as its cotangent.
     Raises GrammarError for a layer with other outputs, ShapeError for a network output that is not (batch, 1).
     """
     q = QueryDraft()
@@ -65,7 +66,8 @@ def kickback(nature: OracleDeclaration, layers: Mapping[str, Factory], loss: Fac
 def kicked(beta: Tensor, kick: Tensor) -> Tensor:
     """Estimate the gradient with respect to a layer's output as beta times kick.
 
-    beta: (batch, 1). kick: the one that the next layer plays, (batch, *units). Returns (batch, *units).
+    beta: the gradient of the loss with respect to the network's output, (batch, 1). kick: the factor that the next
+    layer returns, (batch, *units). Returns (batch, *units).
     """
     return beta.reshape(-1, *[1] * (kick.dim() - 1)) * kick
 
@@ -75,17 +77,19 @@ def local_losses(beta: Tensor, kick: Tensor, played: Tensor) -> Tensor:
 
     beta: the gradient of the network's loss with respect to its output, (batch, 1). kick: the kick that the next layer
     plays, (batch, *units). played: the layer's output, (batch, *units). Returns (*units). beta and kick are held fixed.
-    The layer's response is the exact gradient of the sum of these losses with respect to its parameters. Q does not
-    compute these losses.
+    The layer's response is the exact gradient of the sum of these losses with respect to its parameters. The Query
+    graph does not compute these losses.
     """
     return (kicked(beta, kick).detach() * played).sum(0)
 
 
 def local_loss(output: Tensor, y: Tensor, above: Tensor, played: Tensor, loss: Factory) -> Tensor:
-    """Compute the sum of a layer's `local_losses`, 0-d, from values of Q with torch's autograd graph.
+    """Compute the loss that one layer minimises in kickback, 0-d, with torch's autograd graph.
 
-    output: of the network, (batch, 1). y: the label. above: output of the next layer. played: output of this layer.
-    Here autograd computes the kick, not the next layer. So a layer that plays a wrong kick breaks the promise.
+    The loss is the sum of beta times kick times the layer's output (see `local_losses`). output: of the network,
+    (batch, 1). y: the label. above: output of the next layer. played: output of this layer. Autograd computes the kick;
+    the kick that the next layer returns is not used. So a check of the layer's gradient finds a layer that returns a
+    wrong kick.
     """
     with torch.enable_grad():
         output = output.detach().requires_grad_()
@@ -100,12 +104,19 @@ satisfy the premise if their weights are coherent."""
 
 
 def always_coherent(modules: Mapping[str, nn.Module], values: Mapping[Port, Tensor]) -> bool:
-    """Whether all layers but the first have weights that stay coherent (see `Weights`). Then `PREMISE` holds."""
+    """Whether all layers except the first have weights whose signs always stay coherent (`Weights.COHERENT`).
+
+    If so, the premise of kickback's promise holds: no product of weights along a path to the output is negative.
+    """
     return all(getattr(module, "weights", None) is Weights.COHERENT for module in [*modules.values()][1:])
 
 
 def _promised(layers: tuple[str, ...], own: Mapping[str, PlayerLoss]) -> Guarantee:
-    """The promises: exact for the last two layers. For the others: exact for their local losses, and sign-correct."""
+    """Return the promises of kickback about gradients. own: the local loss of each layer.
+
+    The last two layers receive the exact gradient of the network's loss. The other layers receive the exact gradient of
+    their local losses. Messages about their outputs do not have the opposite sign of the true gradient.
+    """
     exact, below = promised(Exact(layers[-2:])), layers[:-2]
     if not below:
         return exact

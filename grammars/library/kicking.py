@@ -19,8 +19,9 @@ from antiphon.grammars.typed import typed
 class Weights(StrEnum):
     """Which signs the weights of a layer may have.
 
-    COHERENT: each weight always has the sign of the unit that it leads to (see `unit_signs`), so that no path through
-    the layer changes a sign. STARTED: coherent at the start, any sign afterwards. FREE: any sign, as torch draws them.
+    COHERENT: each weight always has the sign (+1 or -1) of the unit that it leads to, so that no path through
+    the layer changes a sign. STARTED: the weights have these signs at the start, any sign afterwards. FREE: any sign,
+    as torch draws them.
     """
 
     FREE = "free"
@@ -30,11 +31,13 @@ class Weights(StrEnum):
 
 @final
 class RectifierLayer(nn.Module):
-    """s ⊙ max(0, W S + b): (batch, ...) -> (batch, outputs), and the kick W' (s ⊙ [W S + b > 0]) of its input.
+    """A dense layer for kickback: s ⊙ max(0, W S + b), (batch, ...) -> (batch, outputs), and the kick W' (s ⊙ [W S + b
+    > 0]).
 
-    signed: s is -1 for every second unit and +1 for the others; if false, +1 for all. With coherent weights, an
-    unsigned layer is increasing and convex in S; a signed one is increasing, with convex and concave units. The kick
-    tests the value before the rectifier: after the rectifier, the essay's condition `>= 0` would always hold.
+    The kick is the gradient of the sum of the outputs with respect to S. signed: s is -1 for every second unit and +1
+    for the others; if false, +1 for all. With coherent weights, an unsigned layer is increasing and convex in S; a
+    signed one is increasing, with convex and concave units. The kick tests the value before the rectifier: after the
+    rectifier, the essay's condition `>= 0` would always hold.
     """
 
     def __init__(self, inputs: int, outputs: int, *, signed: bool = False, weights: Weights = Weights.FREE) -> None:
@@ -53,7 +56,11 @@ class RectifierLayer(nn.Module):
 
 @final
 class OutputLayer(nn.Module):
-    """W S + b, linear: (batch, ...) -> (batch, 1), and the kick W of its input, the same for each example."""
+    """The last layer for kickback, linear: W S + b, (batch, ...) -> (batch, 1), and the kick W, the same for each
+    example.
+
+    The kick is the gradient of the output with respect to S.
+    """
 
     def __init__(self, inputs: int, *, weights: Weights = Weights.FREE) -> None:
         super().__init__()
@@ -71,8 +78,9 @@ class OutputLayer(nn.Module):
 class ConvolutionLayer(nn.Module):
     """A 3 x 3 convolution, rectified, with a sign per channel: (batch, inputs, h, w) -> (batch, outputs, h', w').
 
-    h' = ceil(h / stride), and w' likewise. The kick is a transposed convolution of the signs of the open units, those
-    that are positive before the rectifier.
+    h' = ceil(h / stride), and w' likewise. The layer also returns the kick, the gradient of the sum of its outputs with
+    respect to its input. The kick is a transposed convolution of the signs of those units that are positive before the
+    rectifier.
     """
 
     def __init__(
@@ -95,7 +103,7 @@ class ConvolutionLayer(nn.Module):
 
 
 def unit_signs(units: int, signed: bool) -> Tensor:
-    """+1 for each unit, or +1 and -1 alternating if `signed`. Returns (units,)."""
+    """Return the signs of a layer's units, (units,): +1 for each unit, or +1 and -1 alternating if `signed`."""
     signs = torch.ones(units)
     signs[1::2] = -1.0 if signed else 1.0
     return signs
@@ -103,10 +111,11 @@ def unit_signs(units: int, signed: bool) -> Tensor:
 
 @torch.no_grad()
 def start(parameter: Tensor, signs: Tensor, weights: Weights) -> None:
-    """Give freshly drawn weights the signs of their units, unless they are free.
+    """Give the weights of a new layer the signs of their units, unless weights are free; `parameter` is changed in
+    place.
 
-    Weights of one sign add up over the inputs instead of cancelling, and the signal would grow from layer to layer. So
-    they are scaled: their sum over n inputs is about 1, not sqrt(n) / 2.
+    Weights of one sign add up over the inputs instead of cancelling, and the outputs would grow from layer to layer. So
+    the weights are scaled: their sum over n inputs is about 1, not sqrt(n) / 2.
     """
     if weights is not Weights.FREE:
         inputs = parameter[0].numel()
@@ -114,7 +123,9 @@ def start(parameter: Tensor, signs: Tensor, weights: Weights) -> None:
 
 
 def held(parameter: Tensor, signs: Tensor, weights: Weights) -> Tensor:
-    """The weights that a layer uses: sign times absolute value if they must stay coherent, else its parameters."""
+    """Return the weights that a layer uses: sign times absolute value if signs must stay coherent, else `parameter`
+    itself.
+    """
     return signs * parameter.abs() if weights is Weights.COHERENT else parameter
 
 
@@ -127,10 +138,10 @@ def kicking_layers(
     signed: bool = False,
     weights: Weights = Weights.FREE,
 ) -> Mapping[str, Factory]:
-    """A network for kickback as named layers, each a player: convolutions of stride 2, dense layers, one output.
+    """Make a network for kickback as named layers, each a player: convolutions of stride 2, dense layers, one output.
 
     example: the shape of one example; (channels, height, width) if there are convolutions. The first layer's weights
-    may always have any sign (`Weights.FREE`), because R does not use the kick of the first layer.
+    may always have any sign (`Weights.FREE`), because the kick of the first layer is not used.
 
     >>> list(kicking_layers((1, 8, 8), [32, 16], channels=[4]))
     ['Convolution1', 'Rectifier1', 'Rectifier2', 'Output']

@@ -10,11 +10,11 @@ from antiphon.grammars.numbers import Count
 
 @typed
 def maximum_likelihood(nature: OracleDeclaration, density: Factory) -> Grammar:
-    """Nature plays x, Estimator plays theta; minimise -E[log Q_theta(x)].
+    """Make the grammar of maximum likelihood. Nature plays x, Estimator plays theta and minimises -E[log Q_theta(x)].
 
     nature: the first output of its first question is x, (batch, ...); other outputs are ignored.
-    density: makes a module that plays log Q_theta(x), (batch,). The essay has two operators, Q and -log. Here the
-    module computes the logarithm itself, because densities of many dimensions underflow.
+    density: makes a module that plays log Q_theta(x), (batch,). The essay has two operators, Q and -log. This module
+    computes the logarithm itself, because densities of many dimensions underflow.
     """
     q = QueryDraft()
     x = first(q.oracle("Nature", nature)())
@@ -24,10 +24,11 @@ def maximum_likelihood(nature: OracleDeclaration, density: Factory) -> Grammar:
 
 @typed
 def maximum_a_posteriori(nature: OracleDeclaration, density: Factory, log_prior: Factory, examples: Count) -> Grammar:
-    """`maximum_likelihood` with a prior on Estimator's parameters: minimise -E[log Q_theta(x)] - log p(theta) / n.
+    """Make the grammar of maximum a posteriori: Estimator minimises -E[log Q_theta(x)] - log p(theta) / n.
 
-    log_prior: a function of the density's module (see `Penalised`) that returns the scalar log p(theta).
-    examples: n, the number of x in the data set. The expectation is a mean over examples, the log-posterior is a sum.
+    nature: the first output of its first question is x. density: makes a module that plays log Q_theta(x), (batch,).
+    log_prior: a function of the density's module that returns the scalar log p(theta). examples: n, the number of x in
+    the data set. The expectation is a mean over examples, but the log-posterior is a sum, so the prior is divided by n.
     """
     q = QueryDraft()
     x = first(q.oracle("Nature", nature)())
@@ -38,10 +39,10 @@ def maximum_a_posteriori(nature: OracleDeclaration, density: Factory, log_prior:
 
 
 def surprise(log_density: Tensor) -> Tensor:
-    """Mean over the batch of -log Q(x): (batch,) -> ()."""
+    """Return the mean over the batch of -log Q(x), (batch,) -> (): the loss of maximum likelihood."""
     return -log_density.mean()
 
 
 def minus_share(log_prior: Tensor, examples: int) -> Tensor:
-    """Minus the log-prior, divided by the number of examples: () -> ()."""
+    """Return minus the log-prior, divided by the number of examples in the data set: () -> ()."""
     return -log_prior / examples

@@ -17,7 +17,7 @@ from antiphon.grammars.typed import typed
 @typed
 @final
 class Dense(nn.Sequential):
-    """max(0, W x + b): (batch, inputs) -> (batch, outputs). One layer, for one player."""
+    """A dense layer with rectifier, max(0, W x + b), for one player: (batch, inputs) -> (batch, outputs)."""
 
     def __init__(self, inputs: Count, outputs: Count) -> None:
         super().__init__(nn.Linear(inputs, outputs), nn.ReLU())
@@ -47,7 +47,8 @@ class Perceptron(nn.Sequential):
 
 @final
 class Within(nn.Module):
-    """Maps each number into the interval of its dimension: (batch, width) -> (batch, width). Bounds may be infinite.
+    """A layer that maps each number into the interval of its dimension: (batch, width) -> (batch, width). Bounds may be
+    infinite.
 
     For a dimension with two bounds it is a scaled tanh, with one bound a softplus, without bounds the identity.
 
@@ -103,7 +104,8 @@ class StateAction(Joined):
 def dense_layers(
     example: Sequence[Count], widths: Sequence[Count], classes: Count, dropout: float = 0.0
 ) -> Mapping[str, Factory]:
-    """A feedforward network as named layers, for examples of the shape `example`. Returns logits of `classes` classes.
+    """Make a feedforward network as named layers, for examples of the shape `example`. It computes logits of `classes`
+    classes.
 
     >>> list(dense_layers((1, 8, 8), [32], 10, dropout=0.5))
     ['Flatten', 'Dense1', 'Dropout1', 'Output']
@@ -122,7 +124,8 @@ def dense_layers(
 def convolutional_layers(
     example: Image, channels: Sequence[Count], widths: Sequence[Count], classes: Count, dropout: float = 0.0
 ) -> Mapping[str, Factory]:
-    """Convolutions, each followed by a max-pool that halves the image (an operator), then `dense_layers`.
+    """Make a convolutional network as named layers. Each convolution is followed by a max-pool that halves the image;
+    dense layers come last.
 
     example: (channels, height, width), each size divisible by two for every convolution.
 
@@ -139,7 +142,7 @@ def convolutional_layers(
 
 
 def rectified(inputs: int, outputs: int, widths: Sequence[int], slope: float | None = None) -> list[nn.Module]:
-    """Linear layers with rectifiers between them; leaky rectifiers if a slope is given."""
+    """Return linear layers with rectifiers between them, as a list of modules; leaky rectifiers if `slope` is given."""
     layers: list[nn.Module] = []
     for width in widths:
         layers += [nn.Linear(inputs, width), nn.ReLU() if slope is None else nn.LeakyReLU(slope)]

@@ -1,4 +1,4 @@
-"""A penalty on a player's parameters: one more output of its operator, so that R reaches it by the chain rule."""
+"""A penalty on a player's parameters: one more output of the player's operator, so that the chain rule reaches it."""
 
 from collections.abc import Sequence
 from typing import Any, final
@@ -12,11 +12,12 @@ from antiphon.grammars.typed import typed
 
 @final
 class Penalised(nn.Module):
-    """A player's operator with one more output, after those of `module`: a penalty on its parameters, 0-d.
+    """A player's operator that returns the outputs of `module` and, as last output, a penalty on the module's
+    parameters, 0-d.
 
     module: makes the operator. penalty: a function of the module, with any further arguments, that returns a scalar,
     for example a regularizer Omega(theta) or a log-prior. Only the player has the parameters, so the player has to
-    compute it. In Q this is a node with one more output, in R a product with one more cotangent.
+    compute the penalty.
     """
 
     def __init__(self, module: Factory, penalty: Factory) -> None:
@@ -25,7 +26,7 @@ class Penalised(nn.Module):
         self.penalty = make_operator(penalty)
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        """The outputs of the module on these inputs, then the penalty."""
+        """Return the outputs of the module on these inputs, then the penalty on its parameters, 0-d."""
         played: Any = self.module(*inputs)  # Any: a tensor or a tuple of them
         outputs: Sequence[Tensor] = (played,) if isinstance(played, Tensor) else played
         return (*outputs, self.penalty(self.module))
@@ -33,13 +34,16 @@ class Penalised(nn.Module):
 
 @typed
 def squared_norm(module: nn.Module, weight: float = 1.0, biases: bool = True) -> Tensor:
-    """`weight` times the sum of the squares of all parameters (ridge). biases=False leaves out parameters below 2-d."""
+    """Return `weight` times the sum of the squares of all parameters (ridge).
+
+    If `biases` is false, parameters with fewer than two dimensions are left out.
+    """
     squares = [each.square().sum() for each in module.parameters() if biases or each.dim() > 1]
     return weight * sum(squares[1:], squares[0])
 
 
 def itself(value: Tensor) -> Tensor:
-    """Return the value.
+    """Return the value unchanged.
 
     Use this function as the loss function if a player already computes the scalar loss, for example a penalty.
     """

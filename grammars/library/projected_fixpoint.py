@@ -1,8 +1,9 @@
 """Projected fixpoint methods (essay, Remark 2): temporal differences with a second player, Corrector.
 
 The gradient of the projected Bellman error contains a product of two expectations, so an estimate from one sample is
-biased. Corrector learns one of the two: h(s), the expected error at s, as far as its features can represent it. Source:
-Sutton et al. 2009, Fast gradient-descent methods for temporal-difference learning with linear function approximation.
+biased. Corrector learns one of the two expectations: h(s), the expected error at s, as far as Corrector's features can
+represent it. Source: Sutton et al. 2009, Fast gradient-descent methods for temporal-difference learning with linear
+function approximation.
 """
 
 from dataclasses import dataclass
@@ -40,10 +41,13 @@ def gtd2(
     *,
     gamma: float = 0.99,
 ) -> Grammar:
-    """Critic minimises error * h - h^2 / 2, Corrector maximises it. R: the chain rule, and one minus sign.
+    """Make the grammar of GTD2, a method of temporal differences. Critic minimises error * h - h^2 / 2, Corrector
+    maximises it.
 
-    corrector: makes h, a module of Critic's inputs that plays (batch, 1); for a linear Critic, linear in the same
-    features. The other arguments are those of `temporal_difference`. Corrector should learn faster than Critic.
+    The error is the Bellman error of a transition; h(s) is Corrector's output, an estimate of the expected error. The
+    Response graph is the chain rule with one change of sign. corrector: makes h, a module of Critic's inputs that plays
+    (batch, 1); for a linear Critic, linear in the same features. The other arguments are those of
+    `temporal_difference`. Corrector should learn faster than Critic.
     """
     q = QueryDraft()
     game = _game(q, nature, critic, corrector, actor, gamma)
@@ -61,9 +65,11 @@ def tdc(
     *,
     gamma: float = 0.99,
 ) -> Grammar:
-    """`gtd2` with one more edit of R: the message about V(s) is minus the error, from a tap, instead of minus h.
+    """Make the grammar of TDC, temporal differences with gradient correction. Its players are Critic V(s) and Corrector
+    h(s).
 
-    The result is the semi-gradient, corrected by the message gamma h that still flows through the target.
+    It is `gtd2` with one change in the Response graph: the message about V(s) is minus the error instead of minus h.
+    The result is the semi-gradient of TD(0), corrected by the message gamma h about V(s'), the value of the next state.
     """
     q = QueryDraft()
     game = _game(q, nature, critic, corrector, actor, gamma)
@@ -77,7 +83,7 @@ def tdc(
 
 @dataclass(frozen=True)
 class _Game:
-    """The objective of both methods, and values of their Q."""
+    """The objective of a projected fixpoint method (GTD2 or TDC), and the values of its Query graph."""
 
     seen: Experience
     now: Value
@@ -104,16 +110,16 @@ def _game(
 
 
 def _corrects(game: _Game) -> tuple[Promise, Promise]:
-    """The promises to Corrector: about its own loss, and about what it learns."""
+    """Return the two promises to the player Corrector: one about its gradient, one about what it learns."""
     loss = PlayerLoss.of(correction, game.error, game.h, *game.seen.weight)
     regression = Exact(("Corrector",), loss, sense="the gradient of half the mean square of error - h")
     return regression, Learned(("Corrector",), sense="h is the error expected at s, as far as its features can tell")
 
 
 def _tell_into(now: Value, *error: Value) -> Edit:
-    """Return an edit that replaces every message about the value `now`.
+    """Return an edit that replaces every message about the value `now`, which is V(s).
 
-    The new message is minus each example's contribution to the mean error (see `minus_error`).
+    The new message is minus each example's contribution to the mean Bellman error (see `minus_error`).
     """
 
     def edit(upstream: Upstream) -> Message:

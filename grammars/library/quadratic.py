@@ -1,4 +1,4 @@
-"""Players for problems with a quadratic value: Critic and Deviator can represent what they are to learn exactly."""
+"""Players for problems with a quadratic value: Critic and Deviator can represent exactly what they have to learn."""
 
 from typing import final
 
@@ -8,7 +8,10 @@ from torch import Tensor, nn
 
 @final
 class LinearPolicy(nn.Linear):
-    """mu(s) = K s, starting at K = `gain`, (action, state): (batch, state) -> (batch, action), in the dtype of gain."""
+    """A linear policy mu(s) = K s: (batch, state) -> (batch, action).
+
+    K starts as `gain`, (action, state), and has its dtype.
+    """
 
     def __init__(self, gain: Tensor) -> None:
         action, state = gain.shape
@@ -47,9 +50,10 @@ class AffineSlope(nn.Module):
 
 
 class Bowl:
-    """A quadratic with one minimum (maximum if `sign` is -1), drawn from `seed`: (..., dimension) -> (...).
+    """A quadratic function with one minimum (one maximum if `sign` is -1), drawn from `seed`: (..., dimension) ->
+    (...).
 
-    Its curvatures are in [1/2, 4].
+    The eigenvalues of its quadratic form are in [1/2, 4].
     """
 
     def __init__(self, dimension: int, seed: int, sign: float = 1.0) -> None:

@@ -1,7 +1,8 @@
-"""Representation 3, temporal difference learning, and the one-player methods of Remark 2, which differ in R.
+"""Representation 3, temporal difference learning, and the one-player methods of Remark 2, which differ in the Response
+graph.
 
 In `temporal_difference`, a clone of Critic computes the target, so it is gradient descent. In the other methods, Critic
-is asked at both s and s'. Semi-gradient and residual gradient differ only in the message of R about the value at s'.
+is asked at both s and s'. Semi-gradient and residual gradient differ only in the message about the value at s'.
 """
 
 from antiphon.grammars import (
@@ -34,12 +35,13 @@ def temporal_difference(
     clone_every: int = 1,
     soft: float | None = None,
 ) -> Grammar:
-    """Critic minimises (r + gamma (1 - terminated) V~(s') - V(s))^2, where its clone V~ computes the target.
+    """Make the grammar of temporal differences with a target network. Critic minimises (r + gamma (1 - terminated)
+    V~(s') - V(s))^2, where its clone V~ computes the target.
 
-    With an actor, the values are Q~(s', mu(s')) and Q(s, a). nature, actor: black boxes, see `experience`. critic:
-    makes a module of s, or of s and a, that plays (batch, 1). The clone follows every `clone_every` rounds, softly or
-    entirely; with the defaults (every round, entirely) the method is TD(0).
-    R: the chain rule. No gradient flows into the target, because a clone passes none.
+    With an actor, the values are Q~(s', mu(s')) and Q(s, a). nature, actor: black-box oracles that play transitions and
+    actions (see `experience`). critic: makes a module of s, or of s and a, that plays (batch, 1). The clone follows
+    every `clone_every` rounds, softly or entirely; with the defaults (every round, entirely) the method is TD(0).
+    The Response graph is the chain rule. No gradient flows into the target, because a clone passes no gradient.
     """
     q = QueryDraft()
     seen = experience(q, nature, actor)
@@ -56,9 +58,10 @@ def temporal_difference(
 def semi_gradient(
     nature: OracleDeclaration, critic: Factory, actor: OracleDeclaration | None = None, *, gamma: float = 0.99
 ) -> Grammar:
-    """TD(0) as it is commonly written: Critic computes its own target. R: the message about V(s') is cut.
+    """Make the grammar of TD(0) as it is commonly written: Critic computes its own target, and no gradient flows into
+    the target.
 
-    The response is the gradient of no function (essay, Remark 2), and may diverge off policy (Baird 1995).
+    The resulting update is the gradient of no function (essay, Remark 2), and may diverge off policy (Baird 1995).
     """
     q = QueryDraft()
     seen, now, after = _both_ends(q, nature, critic, actor)
@@ -74,10 +77,10 @@ def semi_gradient(
 def residual_gradient(
     nature: OracleDeclaration, critic: Factory, actor: OracleDeclaration | None = None, *, gamma: float = 0.99
 ) -> Grammar:
-    """Gradient descent on the squared Bellman error. R: the chain rule, also through the target.
+    """Make the grammar of gradient descent on the squared Bellman error: the chain rule, also through the target.
 
     If next states are random, the mean of squares includes the variance of the target, so its minimum is biased.
-    `double_residual_gradient` avoids this with two samples.
+    `double_residual_gradient` avoids this bias with two samples of the next state.
     """
     q = QueryDraft()
     seen, now, after = _both_ends(q, nature, critic, actor)
@@ -88,10 +91,11 @@ def residual_gradient(
 
 @typed
 def double_residual_gradient(nature: OracleDeclaration, critic: Factory, *, gamma: float = 0.99) -> Grammar:
-    """Gradient descent on the mean squared Bellman residual E[(E[error | s])^2], with two next states of each state.
+    """Make the grammar of gradient descent on the mean squared Bellman residual E[(E[error | s])^2], with two next
+    states of each state.
 
-    Q differs from that of the other methods: Nature is asked for two transitions, and the loss is the product of their
-    errors. R: the chain rule. nature: see `experience_twice`.
+    Nature is asked for two independent transitions from each state, and the loss is the product of their Bellman
+    errors. The Response graph is the chain rule. nature: an oracle with the question pair() (see `experience_twice`).
     """
     q = QueryDraft()
     one, two = experience_twice(q, nature)
@@ -107,7 +111,10 @@ def double_residual_gradient(nature: OracleDeclaration, critic: Factory, *, gamm
 def _both_ends(
     q: QueryDraft, nature: OracleDeclaration, critic: Factory, actor: OracleDeclaration | None
 ) -> tuple[Experience, Value, Value]:
-    """Return the transitions, the value of Critic at s, and its value at s'."""
+    """Ask Nature for transitions.
+
+    Return the transitions, Critic's value at the state s, and its value at the next state s'.
+    """
     seen = experience(q, nature, actor)
     value = q.player("Critic", critic)
     return seen, value(*seen.now), value(*seen.after)

@@ -20,9 +20,9 @@ from antiphon.grammars.numbers import Count
 class TiedEmbedding(nn.Module):
     """The first and the last layer of a language model, with one matrix for both.
 
-    For symbols, (batch, time), int64, it returns the row of each symbol plus the row of its position, (batch, time,
-    width). For vectors, (batch, time, width), it normalises them, multiplies them with the matrix, and returns logits,
-    (batch, time, symbols). time: at most `context`.
+    For symbols, (batch, time), int64, it returns the matrix's row of each symbol plus a learned row of its position,
+    (batch, time, width). For vectors, (batch, time, width), it normalises them, multiplies them with the matrix, and
+    returns logits, (batch, time, symbols). The time is at most `context`.
     """
 
     def __init__(self, symbols: Count, width: Count, context: Count) -> None:
@@ -40,9 +40,10 @@ class TiedEmbedding(nn.Module):
 @typed
 @final
 class Block(nn.Module):
-    """One block: causal attention, then a perceptron, each added to its input. (batch, time, width) -> the same.
+    """One block: causal attention, then a perceptron, each added to its input. (batch, time, width) -> (batch, time,
+    width).
 
-    heads: of the attention; they divide the width. Raises GrammarError if they do not.
+    heads: number of attention heads. Raises GrammarError if it does not divide the width.
     """
 
     def __init__(self, width: Count, heads: Count) -> None:
@@ -57,7 +58,7 @@ class Block(nn.Module):
         self.perceptron = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the new vectors, in the shape of x, (batch, time, width)."""
+        """Return the block's output, (batch, time, width). x: (batch, time, width)."""
         x = x + self.answer(self._attend(self.attention_norm(x)))
         return x + self.perceptron(self.perceptron_norm(x))
 
@@ -70,7 +71,10 @@ class Block(nn.Module):
 
 
 def next_symbol_loss(logits: Tensor, y: Tensor) -> Tensor:
-    """The mean cross-entropy, in nats per symbol. logits: (batch, time, symbols); y: next symbols, (batch, time)."""
+    """Return the mean cross-entropy of the next symbols, in nats per symbol.
+
+    logits: (batch, time, symbols); y: the next symbols, (batch, time).
+    """
     return cross_entropy(logits.flatten(0, 1), y.flatten())
 
 
@@ -78,10 +82,12 @@ def next_symbol_loss(logits: Tensor, y: Tensor) -> Tensor:
 def transformer(
     nature: OracleDeclaration, blocks: Count, width: Count, heads: Count, context: Count, symbols: Count = 256
 ) -> Grammar:
-    """A language model: each block is a player, and one player has both the first and the last layer.
+    """Make the grammar of a transformer language model: each block is a player, and one player has the first and the
+    last layer.
 
     nature: its first question answers (x, y), symbols and next symbols: (batch, time) each, int64, less than `symbols`.
-    context: the largest time. width: of the vectors between the blocks. heads: of each attention.
+    blocks: their number. width: of the vectors between the blocks. heads: number of attention heads per block. context:
+    the largest time.
     """
     q = QueryDraft()
     x, y = q.oracle("Nature", nature)()

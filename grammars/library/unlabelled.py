@@ -4,5 +4,5 @@ from antiphon.grammars.draft import Value
 
 
 def first(answer: Value | tuple[Value, ...]) -> Value:
-    """The first value of an answer, or the only one: x of a data set that plays (x, y)."""
+    """Return the first value of an oracle's answer, or the only value. It is x if a data set plays (x, y)."""
     return answer if isinstance(answer, Value) else answer[0]

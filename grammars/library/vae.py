@@ -1,4 +1,6 @@
-"""Grammar 2, the variational autoencoder: backpropagation of a bound, which is a surrogate (essay, section 2.2)."""
+"""Grammar 2, the variational autoencoder: the players minimise a bound of the negative log-likelihood (essay,
+section 2.2).
+"""
 
 from antiphon.grammars import (
     Exact,
@@ -31,7 +33,8 @@ def vae(
     likelihood: Factory = Factory(bernoulli),
     prior: Factory = Factory(standard_normal),
 ) -> Grammar:
-    """Two players, Encoder and Decoder, minimise the negative variational bound L1 + L2, a mean over the batch.
+    """Make the grammar of a variational autoencoder: Encoder and Decoder minimise the negative variational bound L1 +
+    L2, a mean over the batch.
 
     Encoder computes z = G(eps, x) from noise eps and data x. Decoder computes the distribution D(x|z).
     environment: its first question answers x; further outputs are ignored. noise: an oracle with the questions

@@ -9,7 +9,10 @@ from antiphon.grammars.oracle import State
 
 
 class Momentum:
-    """Gradient descent with momentum. It returns new tensors, and does not change tensors that it was given."""
+    """An agent for tests: gradient descent with momentum.
+
+    It returns new tensors, and does not change those it was given.
+    """
 
     def __init__(self, parameters: Sequence[Tensor], rate: float = 0.1, inertia: float = 0.5) -> None:
         self.rate, self.inertia = rate, inertia

@@ -1,4 +1,5 @@
-"""A network switch with a delay: every frame arrives a fixed time after it was sent. For kernels without `netem`.
+"""A simulated network switch with a delay: every frame arrives a fixed time after it was sent. It serves kernels
+without `netem`.
 
 `Machines` runs this program in its own namespace: `delay_line.py SECONDS PORT PORT...`. The ports are names of network
 interfaces. The program imports only the standard library, so that it starts at once. It prints "ready" when it has

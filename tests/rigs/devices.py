@@ -1,7 +1,8 @@
 """A simulated device, to test code for GPUs without a GPU.
 
-Its tensors report this device and compute on the CPU. As with a GPU, an operation that mixes them with tensors of the
-CPU raises an error. So a test finds tensors on the wrong device, and can compare the results with those of the CPU.
+Tensors on the simulated device report this device, but compute on the CPU. As with a GPU, an operation that mixes them
+with tensors on the CPU raises an error. So a test finds tensors on the wrong device, and can compare the results with
+those of the CPU.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +20,7 @@ _MOVES = {torch.ops.aten._to_copy.default, torch.ops.aten.copy_.default}
 
 
 class _Distant(Tensor):
-    """A tensor on `AWAY`. under: the tensor on the CPU that has its numbers."""
+    """A tensor on the simulated device `AWAY`. under: the tensor on the CPU that has its numbers."""
 
     under: Tensor
 
@@ -47,11 +48,11 @@ class _Distant(Tensor):
 
 @final
 class Away(TorchDispatchMode):
-    """A torch mode. While it is entered, `AWAY` works as a device.
+    """A torch mode (a context). Inside it, torch accepts the simulated device `AWAY`, which computes on the CPU.
 
     An operation on tensors of the CPU and of `AWAY` raises RuntimeError. As in torch, a CPU tensor without dimensions
-    is allowed. Do not use `torch.tensor(data, device=AWAY)`: no mode sees it, and its result has no numbers. Use
-    `torch.full`, or move a tensor to `AWAY`.
+    is allowed. Do not use `torch.tensor(data, device=AWAY)`: torch does not pass this call to a mode, and the result
+    has no numbers. Use `torch.full`, or move a tensor to `AWAY`.
 
     >>> with Away():
     ...     there = torch.ones(2, device=AWAY)

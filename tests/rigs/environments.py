@@ -93,7 +93,7 @@ class Tiles(gymnasium.Env):
         return np.zeros((4, 4, 1), dtype=np.uint8), {}
 
     def step(self, action: np.ndarray) -> Step:
-        """Return the picture of the action. The reward is the sum of the action."""
+        """Return a picture that shows the action. The reward is the sum of the action."""
         picture = np.zeros(16, dtype=np.uint8)
         picture[:6] = np.abs(action).reshape(-1) * 100
         return picture.reshape(4, 4, 1), float(action.sum()), False, False, {}
@@ -101,7 +101,10 @@ class Tiles(gymnasium.Env):
 
 @final
 class Nested(gymnasium.Env):
-    """An environment that observes a Dict of a Tuple and a Discrete. Flat: level, 1, 2, and the one-hot vector of 1."""
+    """An environment whose observation is a Dict of a Tuple and a Discrete.
+
+    As a flat vector it is: level, 1, 2, and the one-hot vector of 1.
+    """
 
     def __init__(self) -> None:
         box = Box(-np.inf, np.inf, (2,), np.float32)
@@ -134,8 +137,9 @@ HABITS = (
 class Unusual(gymnasium.Env):
     """An environment that answers in an unusual but allowed way. habit: one of `HABITS`, such as a reused array.
 
-    Gymnasium allows each habit, or only warns of it. Numbers are the same for all habits: the observation is (number of
-    steps, last action), and the reward is the rounded action. An episode is truncated after 3 steps.
+    Gymnasium allows each habit, or only warns of it. Observations and rewards are the same for all habits: the
+    observation is (number of steps, last action), and the reward is the rounded action. An episode is truncated after 3
+    steps.
     """
 
     def __init__(self, habit: str = "plain") -> None:
@@ -196,7 +200,7 @@ class Reach(gymnasium.Env):
         return np.ones(1, dtype=np.float32), {}
 
     def step(self, action: np.ndarray) -> Step:
-        """End the episode with the reward of the action."""
+        """End the episode with the reward -|action - target|^2."""
         return np.ones(1, dtype=np.float32), -float(((action - self.target) ** 2).sum()), True, False, {}
 
 

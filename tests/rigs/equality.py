@@ -24,11 +24,10 @@ def check_same_on_ray(
     microbatches: int = 1,
     **how: Any,  # Any: further arguments of the executor
 ) -> Mapping[str, State]:
-    """Play in one process, and on Ray with one worker for each player, oracle and loss. Returns the states on Ray.
+    """Play a grammar in one process, and on Ray with one worker for each player, oracle and loss. Compare the numbers.
 
-    order: on Ray. microbatches: on both.
-
-    Raises AssertionError if losses or states differ.
+    order: the order of steps on Ray. microbatches: in both runs. Returns the states of the run on Ray.
+    Raises AssertionError if losses or states of the two runs differ in any bit.
     """
     with InlineExecutor(assign(grammar, agents, seed=5, microbatches=microbatches)) as inline:
         alone, expected = inline.play(rounds), inline.states()

@@ -1,4 +1,4 @@
-"""Small grammars for tests of executors, and hand-made schedules of pipelines.
+"""Small grammars for tests of executors, and schedules of pipelines that are written by hand.
 
 Workers can import this module, so they find its classes by name.
 """
@@ -41,7 +41,7 @@ class Points(Memoryless):
 
 
 def points(*shape: int, classes: int = 3, batch: int = 7) -> OracleDeclaration:
-    """Declare the oracle `Points`. shape: of one point."""
+    """Declare an oracle that draws random points and random labels in each round. shape: of one point."""
     types = EdgeType((Batch(), *shape)), EdgeType((Batch(),), torch.int64)
     factory = Factory.of(Points, shape, classes, batch)
     return OracleDeclaration(factory, (Question("sample", (), types),), (("batch", batch),))
@@ -85,7 +85,7 @@ class FailsLater(nn.Linear):
 
 
 class ExitsLater:
-    """An agent that steps against the sign of the last response. In its third move, it raises SystemExit."""
+    """An agent that updates with the signs of the last response (gradient). In its third move, it raises SystemExit."""
 
     def __init__(self, parameters: Sequence[Tensor]) -> None:
         self.parameters, self.response, self.moves = parameters, parameters, 0
@@ -142,13 +142,16 @@ def odd_layouts() -> Grammar:
 
 
 def wide() -> Grammar:
-    """Make a network whose rounds are slow enough that a test can kill a worker during a run."""
+    """Make a network that is so slow that a test can kill a worker during a run."""
     layers = {name: Factory.of(Dense, 256, 256) for name in ("First", "Second")}
     return backprop(points(256, batch=64, classes=10), {**layers, "Last": Factory.of(nn.Linear, 256, 10)})
 
 
 def small_dac() -> Grammar:
-    """Make a small `dac` with odd sizes. It acts every third round, and learns from round 30 on."""
+    """Make a small Deviator-Actor-Critic grammar with odd sizes.
+
+    Actor acts every third round; players learn from round 30 on.
+    """
     world = nature("Pendulum-v1", envs=3, batch=17, warmup=30)
     noise = gaussian((1,), batch=3, symbol="envs", scale=Annealing(0.5, 0.1, 50))
     actor, critic = Factory.of(Policy, 3, 1, (9, 7)), Factory.of(StateAction, 3, 1, 1, (11, 5))
@@ -157,14 +160,14 @@ def small_dac() -> Grammar:
 
 
 def specifications(grammar: Grammar) -> dict[str, AgentSpecification]:
-    """Give the players of a grammar different optimizers: Adam, SGD and RMSprop in turn."""
+    """Return an agent for each player of a grammar, with different optimizers: Adam, SGD and RMSprop in turn."""
     kinds = [("Adam", {"lr": 1e-2}), ("SGD", {"lr": 0.05, "momentum": 0.9}), ("RMSprop", {"lr": 1e-3})]
     players = [player.name for player in grammar.query.players]
     return {name: AgentSpecification.of(*kinds[index % 3]) for index, name in enumerate(players)}
 
 
 def failing() -> Grammar:
-    """Make a grammar whose player Fails raises an exception in the fourth round."""
+    """Make a grammar in which the player named Fails raises an exception in the fourth round."""
     return backprop(points(4), {"Fine": Factory.of(nn.Linear, 4, 4), "Fails": Factory.of(FailsLater, 4, 3)})
 
 
@@ -173,14 +176,19 @@ Turn: TypeAlias = tuple[str, int]
 
 
 def gpipe(stages: int, batches: int) -> list[list[Turn]]:
-    """Return the turns of each stage: all queries, then all responses (Huang et al., 2019)."""
+    """Return the turns of each stage of a pipeline in GPipe's order: all queries, then all responses (Huang et al.,
+    2019).
+
+    A turn is the query (forward pass) or the response (backward pass) of one micro-batch.
+    """
     return [[("Q", b) for b in range(batches)] + [("R", b) for b in range(batches)] for _ in range(stages)]
 
 
 def one_forward_one_backward(stages: int, batches: int) -> list[list[Turn]]:
-    """Return the turns of each stage: some queries, then a query and a response in turn (Narayanan et al., 2019).
+    """Return the turns of each stage of a pipeline in the order 1F1B (Narayanan et al., 2019).
 
-    A stage begins with as many queries as there are stages after it.
+    A turn is the query (forward pass) or the response (backward pass) of one micro-batch. A stage begins with as many
+    queries as there are stages after it, then plays a query and a response in turn.
     """
     found = []
     for stage in range(stages):
@@ -195,7 +203,8 @@ def one_forward_one_backward(stages: int, batches: int) -> list[list[Turn]]:
 def pipeline(orders: list[list[Turn]]) -> Schedule:
     """Return the schedule in which each stage plays its turns in the order of `orders`.
 
-    The total order is made by visiting the stages in turn: each stage plays until its next turn needs another stage.
+    The order of all turns is made by visiting the stages in a cycle: each stage plays until its next turn needs a turn
+    of another stage.
     """
     stages, steps, done = len(orders), [], set()
     waiting = [list(own) for own in orders]

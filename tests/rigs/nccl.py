@@ -14,7 +14,10 @@ from antiphon.transport.message import Session
 
 @final
 class StandInWork:
-    """A send, a receive or a term of a sum that is not finished. It has the methods of torch's `Work`."""
+    """An operation of the replaced NCCL that may be unfinished: a send, a receive, or one rank's part of an all-reduce.
+
+    It has the methods of torch's `Work`.
+    """
 
     def __init__(self, tensor: Tensor) -> None:
         self.tensor, self._ended, self._error = tensor, threading.Event(), ""
@@ -43,7 +46,7 @@ Key: TypeAlias = tuple[str, int, int]
 
 @final
 class StandIn:
-    """All groups of one process. The method `make` can be passed as a `MakeGroup`.
+    """A replacement of NCCL: all groups of ranks of one process. The method `make` can be passed as a `MakeGroup`.
 
     As with NCCL, messages have no tags: the n-th receive of a pair of ranks gets the message of the n-th send. Both
     must have the same shape. A send finishes when its message is received. If a rank aborts, its unfinished operations
@@ -78,7 +81,10 @@ class StandIn:
         return work
 
     def add(self, group: str, size: int, rank: int, tensor: Tensor) -> StandInWork:
-        """Start a term of a sum. The sum is computed when every rank has posted its next term."""
+        """Start one rank's part of an all-reduce (a sum).
+
+        The sum is computed when every rank has posted its next tensor.
+        """
         work = StandInWork(tensor)
         with self._lock:
             terms = self._terms.setdefault(group, [deque() for _ in range(size)])
@@ -90,7 +96,7 @@ class StandIn:
         return work
 
     def abort(self, group: str, rank: int) -> None:
-        """Let all unfinished operations of this rank, and of other ranks with it, fail."""
+        """Let all unfinished operations of this rank fail, and all operations of other ranks that need this rank."""
         with self._lock:
             self._gone.add((group, rank))
             for work in [work for terms in self._terms.get(group, []) for work in terms]:
@@ -102,7 +108,7 @@ class StandIn:
 
 @final
 class StandInGroup:
-    """The group object of one rank."""
+    """One rank's member of a group of the replacement of NCCL. It has the methods of torch's process group."""
 
     def __init__(self, shared: StandIn, name: str, rank: int, size: int) -> None:
         self._shared, self._name, self._rank, self._size = shared, name, rank, size

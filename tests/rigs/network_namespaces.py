@@ -88,7 +88,7 @@ def call_through(
 
 @final
 class Machine:
-    """One of `Machines`. It can run commands, and can be disconnected, slowed and killed.
+    """One simulated machine of `Machines`. It can run commands, and can be disconnected, slowed and killed.
 
     address: its address in the network of the machines. home: its home folder, which this process can see too.
     temporary: its temporary folder. The path is the same on each machine; only processes of the machine see its files.
@@ -96,7 +96,7 @@ class Machine:
 
     def __init__(self, name: str, address: str, home: Path) -> None:
         self.name, self.address, self.home = name, address, home
-        # All Ray nodes keep their session under the path that the head chose. Each must find its own session there.
+        # Ray nodes keep their session under the path that the head chose. Each node must find its own session there.
         self.temporary = home.parent / "t"
         self.temporary.mkdir(exist_ok=True)
         home.mkdir()
@@ -113,9 +113,10 @@ class Machine:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The environment variables of a process on the machine: those of this process without Ray's, and its folders.
+        """Return the environment variables of a process on the machine.
 
-        PATH begins with the folder of this Python.
+        They are the variables of this process without those of Ray, with the machine's own folders. PATH begins with
+        the folder of this Python.
         """
         own = {"HOME": str(self.home), "TMPDIR": str(self.temporary), "HOSTNAME": self.name}
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
@@ -133,7 +134,10 @@ class Machine:
     def run(
         self, *command: str, environment: Mapping[str, str] | None = None, seconds: float = 60.0, check: bool = True
     ) -> subprocess.CompletedProcess:
-        """Run a command on the machine and wait for its end. seconds, check, errors: see `ended`."""
+        """Run a command on the machine, wait for its end, and return the result. Kill it after `seconds`.
+
+        Raises TransportError with the command's output, if `check` is true and the command failed or was killed.
+        """
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         return ended(self.start(*command, environment=environment, **pipes), seconds, check)
 
@@ -144,7 +148,10 @@ class Machine:
         environment: Mapping[str, str] | None = None,
         seconds: float = 120.0,
     ) -> Any:  # Any: what the function returns
-        """Call a function in a new Python process on the machine, and return its result. See `call_through`."""
+        """Call a function in a new Python process on the machine, and return its result.
+
+        The module of the function is pickled by value, so the machine need not be able to import it.
+        """
 
         def run(*command: str) -> None:
             self.run(*command, environment=environment, seconds=seconds)
@@ -152,7 +159,10 @@ class Machine:
         return call_through(run, self.home, function, arguments)
 
     def processes(self) -> list[str]:
-        """Return the command lines of the machine's processes, without process 1. Empty if the machine was killed."""
+        """Return the command lines of the machine's processes, without process 1.
+
+        The list is empty if the machine was killed.
+        """
         if self._init.poll() is not None:
             return []
         own, found = os.readlink(f"/proc/{self.pid}/ns/pid"), []
@@ -171,7 +181,7 @@ class Machine:
         """Limit the sending rate to `rate` bits per second, with a token bucket of `tc`. 0 removes the limit."""
         self.run("tc", "qdisc", "delete", "dev", "eth0", "root", check=False)
         if rate:
-            # Size of a burst after a pause: two packets, or the bytes that a late timer must catch up with.
+            # Size of a burst after a pause: two packets, or the bytes that were not sent because a timer was late.
             bucket = max(3100, int(rate / 8 * _LATE))
             shape = "rate", f"{rate:.0f}bit", "burst", f"{bucket}b", "limit", "16mb"
             self.run("tc", "qdisc", "add", "dev", "eth0", "root", "tbf", *shape)

@@ -27,7 +27,7 @@ def printed(*command: str | Path, cwd: str | Path, timeout: float = 150) -> str:
 
 
 def environment(home: Path, wheel: Path) -> Path:
-    """Make an environment in the folder `home` with the wheel in it and nothing else. Returns its site-packages."""
+    """Make a virtual environment in the folder `home` that contains only this wheel. Returns its site-packages."""
     venv.create(home, symlinks=True)
     install = "-m", "pip", "--python", home / "bin" / "python", "install", "--quiet", "--no-deps", "--no-index", wheel
     printed(sys.executable, *install, cwd=home)
@@ -35,7 +35,10 @@ def environment(home: Path, wheel: Path) -> Path:
 
 
 def link_requirements(site: Path) -> None:
-    """Link what the only package in `site` requires, without extras, from the development environment into `site`."""
+    """Link all packages that the only package in `site` requires, without extras, into `site`.
+
+    The linked packages are those of the development environment.
+    """
     (package,) = metadata.distributions(path=[str(site)])
     for name in _required(package.requires or []):
         found = metadata.distribution(name)

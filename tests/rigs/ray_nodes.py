@@ -42,7 +42,10 @@ class Nodes(Protocol):
     address: str
 
     def call(self, function: Callable[..., Any], *arguments: object, seconds: float = 120.0) -> Any:
-        """Call a function in a driver on the machine of the head node. Any: the result of the function."""
+        """Call a function in a driver on the machine of the cluster's head node, and return its result.
+
+        Any: of any type.
+        """
         ...
 
 
@@ -63,7 +66,10 @@ def nodes(*names: str, spare: tuple[str, ...] = (), cpus: int = 2) -> Iterator["
 
 @final
 class SeveralNetworks:
-    """A Ray cluster on simulated machines, started with `ray start` and token authentication. It ends with them."""
+    """A Ray cluster on simulated machines, started with `ray start` and token authentication.
+
+    The cluster ends when the machines end.
+    """
 
     kind = "network namespaces"
 
@@ -83,7 +89,10 @@ class SeveralNetworks:
             ended(process)
 
     def call(self, function: Callable[..., Any], *arguments: object, seconds: float = 120.0) -> Any:
-        """See `Nodes.call`."""
+        """Call a function in a driver on the machine of the cluster's head node, and return its result.
+
+        Any: of any type.
+        """
         environment = {**self.environment, "RAY_ADDRESS": self.address}
         return self.head.call(function, *arguments, environment=environment, seconds=seconds)
 
@@ -102,7 +111,7 @@ class OneNetwork:
         self.address, self._folder = address, folder
 
     def call(self, function: Callable[..., Any], *arguments: object, seconds: float = 120.0) -> Any:
-        """See `Nodes.call`."""
+        """Call a function in a driver on this machine, and return its result. Any: of any type."""
         environment = {**os.environ, **_QUIET, "TMPDIR": str(self._folder), "RAY_ADDRESS": self.address}
 
         def run(*command: str) -> None:
@@ -114,7 +123,10 @@ class OneNetwork:
 
 @contextlib.contextmanager
 def one_network(reason: str, count: int, cpus: int = 2) -> Iterator[OneNetwork]:
-    """Start a cluster of `count` nodes without simulated machines. reason: why those cannot be made, for `kind`."""
+    """Start a cluster of `count` nodes that share this machine's network.
+
+    reason: why simulated machines cannot be made; it appears in `kind`. cpus: logical CPUs of each node.
+    """
     with tempfile.TemporaryDirectory(prefix="n") as folder:
         program = sys.executable, "-P", "-c", _CLUSTER, str(count), str(cpus), str(MEMORY)
         (Path(folder) / "ray").mkdir()  # Ray writes its address into this folder, and does not make the folder

@@ -1,4 +1,5 @@
-"""A small grammar and an agent whose parts can draw from a global random stream. Workers can import them.
+"""A small grammar and an agent for tests, whose parts can draw numbers from a global random stream. Workers can import
+them.
 
 The stream of each part is an argument: "torch", "numpy", "python", or "none", which draws nothing.
 """
@@ -34,7 +35,7 @@ IN_AN_AGENT = ("agent", "hear", "move")
 
 
 def drawn(stream: str) -> float:
-    """Draw the next number of one of `STREAMS`."""
+    """Draw the next number of a global random stream: "torch", "numpy", "python", or "none"."""
     return STREAMS[stream]()
 
 
@@ -52,11 +53,11 @@ class Items(Dataset[tuple[Tensor, Tensor]]):
 
 
 class Erratic(torch.autograd.Function):
-    """The identity. Its gradient is multiplied by 1 plus a drawn number."""
+    """The identity function, whose gradient is multiplied by 1 plus a drawn number."""
 
     @staticmethod
     def forward(ctx: Any, value: Tensor, stream: str) -> Tensor:  # Any: torch's own
-        """Return a view of the value."""
+        """Return a view of the value, unchanged."""
         ctx.stream = stream
         return value.view_as(value)
 
@@ -79,12 +80,15 @@ class Layer(nn.Linear):
 
 
 def shifted(value: Tensor, stream: str) -> Tensor:
-    """Add a drawn number to the value. It is used as an operator, an oracle and a map."""
+    """Add a number, drawn from the stream, to the value.
+
+    Tests use it as an operator, an oracle and a function of messages.
+    """
     return value + drawn(stream)
 
 
 class Shifted:
-    """The function `shifted` with a fixed stream, for an oracle."""
+    """A function for an oracle: it adds a number, drawn from a fixed stream, to the value."""
 
     def __init__(self, stream: str) -> None:
         self.stream = stream
@@ -100,9 +104,9 @@ def gap(value: Tensor, other: Tensor, target: Tensor, stream: str) -> Tensor:
 
 
 def erratic(**streams: str) -> Grammar:
-    """Make a grammar of two players, a data set, an operator, an oracle, a loss and a map.
+    """Make a grammar of two players, a data set, an operator, an oracle, a loss and a function of messages.
 
-    streams: from a name of `IN_A_GRAMMAR` to the stream that this part draws from; default "none".
+    streams: for each name in `IN_A_GRAMMAR`, the random stream that this part draws from; default "none".
     """
     at = dict.fromkeys(IN_A_GRAMMAR, "none") | streams
     q = QueryDraft()
@@ -123,19 +127,19 @@ def erratic(**streams: str) -> Grammar:
 
 
 class Wanderer:
-    """An agent that draws a number when it is made, in `hear` and in `move`."""
+    """An agent for tests that draws a number when it is made, in `hear` and in `move`."""
 
     def __init__(self, parameters: Sequence[Tensor], agent: str, hear: str, move: str) -> None:
         self.parameters, self.streams = list(parameters), (hear, move)
         self.step, self.heard = 0.01 * (1 + drawn(agent)), [torch.zeros_like(each) for each in parameters]
 
     def hear(self, response: Sequence[Tensor]) -> None:
-        """Add the response, multiplied by 1 plus a drawn number."""
+        """Add the response, multiplied by 1 plus a drawn number, to the sum of responses."""
         factor = 1 + drawn(self.streams[0])
         self.heard = [mine + factor * new for mine, new in zip(self.heard, response, strict=True)]
 
     def move(self) -> Sequence[Tensor]:
-        """Move against the sum of the responses. The step is multiplied by 1 plus a drawn number."""
+        """Move against the sum of the responses, by a step that is multiplied by 1 plus a drawn number."""
         step = self.step * (1 + drawn(self.streams[1]))
         self.parameters = [mine - step * new for mine, new in zip(self.parameters, self.heard, strict=True)]
         self.heard = [torch.zeros_like(each) for each in self.heard]
@@ -151,9 +155,9 @@ class Wanderer:
 
 
 def wanderer(**streams: str) -> AgentSpecification:
-    """Specify a `Wanderer`.
+    """Return the specification of the agent `Wanderer`.
 
-    streams: from a name of `IN_AN_AGENT` to the stream that this part draws from; default "none".
+    streams: for each name in `IN_AN_AGENT`, the random stream that this part draws from; default "none".
     """
     at = dict.fromkeys(IN_AN_AGENT, "none") | streams
     return AgentSpecification.of(agent=f"{__name__}:{Wanderer.__name__}", arguments=at)
