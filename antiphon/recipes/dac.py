@@ -8,6 +8,7 @@ from pydantic import Field
 from antiphon.envs import nature
 from antiphon.envs.environment import Spaces, read_spaces, registered
 from antiphon.envs.returns import played_episodes
+from antiphon.errors import ExperimentError
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.library.dac import dac
@@ -22,7 +23,7 @@ from antiphon.recipes.common.tables import Arguments, Count, EvaluationTable, Fr
 class DacTable(Table):
     """Settings of an experiment with an actor and a critic.
 
-    environment, keywords: as for `gymnasium.make`, or the name of an installed environment.
+    environment, keywords: as for `gymnasium.make`; also "module:Class", or the name of an installed environment.
     envs: number of copies of the environment.
     act_every: all copies take one step every `act_every` rounds. 0 means `envs`: then there are as many rounds as steps
     of single copies.
@@ -145,12 +146,18 @@ def scaled(table: DacTable, layers: int) -> DacTable:
 
 
 def _environment(name: str) -> str | Callable[..., Any]:
-    """Return the function that makes an environment, if an installed plugin has the environment `name`.
+    """Return the class or function that makes an environment, if `name` is "module:Class" or that of a plugin.
 
     For all other names, and for names that Gymnasium has registered, return the name itself.
     """
-    strange = ":" in name or registered(name) or name not in installed(ENVIRONMENTS)
-    return name if strange else find("environment", name, ENVIRONMENTS)
+    if registered(name) or (":" not in name and name not in installed(ENVIRONMENTS)):
+        return name
+    try:
+        return find("environment", name, ENVIRONMENTS)
+    except ExperimentError:
+        if ":" in name:
+            return name  # "module:id": Gymnasium imports the module, which registers the id
+        raise
 
 
 def _head(spaces: Spaces) -> dict[str, tuple[float, ...]]:

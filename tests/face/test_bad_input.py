@@ -35,7 +35,7 @@ def refused(told, text, place):
             ["dac", "--set", "dac.gama=0.9"],
             "experiment 'dac' is refused: there is no key 'dac.gama'; expected one of environment, keywords, envs, "
             "batch, capacity, warmup, learn_from, reward_scale, gamma, soft, clone_every, act_every, widths, "
-            "sigma_start, sigma_end, sigma_rounds, sigma_hold, vectorization, deadline. Did you mean 'gamma'? "
+            "sigma_start, sigma_end, sigma_rounds, sigma_hold, vectorization, deadline, overlap. Did you mean 'gamma'? "
             "Correct or remove it.",
         ),
         (
@@ -239,7 +239,7 @@ def test_an_agent_that_returns_parameters_of_another_shape(antiphon, place, tiny
     (place / "strangers.py").write_text(AGENT)
     text = (
         "agent 'strangers:Transposing' of player 'Critic' moved in round 0: expected float32[1, 4] for parameter "
-        "'network.2.weight', and float32[4, 1] arrived. Return the new parameters as they were lent: in number, order, "
+        "'2.weight', and float32[4, 1] arrived. Return the new parameters as they were lent: in number, order, "
         "shape and dtype."
     )
     refused(antiphon("run", *tiny_dac, "--set=players.Critic.agent=strangers:Transposing"), text, place)

@@ -1,4 +1,7 @@
-"""A grammar is added by the files that docs/contributing.md names, and nothing else: it is then found everywhere."""
+"""docs/contributing.md is followed with small examples: a grammar, a command, a channel, an environment, an order.
+
+A grammar is added by the files that the page names, and by nothing else; it is then found everywhere.
+"""
 
 import json
 import subprocess
@@ -115,3 +118,125 @@ def test_a_grammar_that_was_added_is_listed_checked_run_drawn_and_played_on_ray_
         "from antiphon.pictures.gallery import library; print(*library())"  # whose grammars Ray plays in tests/deploy
     )
     assert "straight-line" in told(added, shown).split()
+
+
+@pytest.fixture
+def copied(tmp_path) -> Path:
+    """A copy of antiphon."""
+    copy_antiphon(tmp_path / "antiphon")
+    return tmp_path
+
+
+def extend(path: Path, **changes: str) -> None:
+    """Put a text behind each text of a file; the first is the key's value in `AFTER`."""
+    text = path.read_text()
+    for key, added in changes.items():
+        assert AFTER[key] in text
+        text = text.replace(AFTER[key], AFTER[key] + added)
+    path.write_text(text)
+
+
+AFTER = {
+    "member": '    ZERO_BUBBLE = "zero-bubble"\n',
+    "name": 'Literal["gpipe", "1f1b", "zero-bubble"',
+    "rank": "        microbatch = task.microbatch.index if task.microbatch else 0\n",
+}
+
+
+@pytest.mark.slow
+def test_a_command(copied):
+    (copied / "antiphon/cli/shout.py").write_text(
+        "from antiphon.recipes import recipe_of\n\n\n"
+        "def shouted(name):\n    recipe = recipe_of(name)\n    return recipe.name.upper()\n"
+    )
+    with (copied / "antiphon/cli/app.py").open("a") as app:
+        app.write(
+            '\n\n@app.command("shout")\ndef shout_command(grammar: Name) -> None:\n    """Print a name."""\n'
+            "    from antiphon.cli.shout import shouted\n\n    echo(shouted(grammar))\n"
+        )
+    assert told(copied, COMMAND.format(["shout", "backprop"])) == "BACKPROP\n"
+    listed = "import atexit; atexit.register(lambda: print('torch' in sys.modules)); " + COMMAND.format(["--help"])
+    out = told(copied, "import sys; " + listed)
+    assert "shout" in out and out.endswith("False\n")
+
+
+@pytest.mark.slow
+def test_an_order_of_steps(copied):
+    extend(
+        copied / "antiphon/coordinator/plan/step_order.py",
+        member='    LATEST_FIRST = "latest-first"\n',
+        name=', "latest-first"',
+        rank="        if self.order is StepOrder.LATEST_FIRST:\n            return 0, -microbatch, position\n",
+    )
+    program = """
+import antiphon
+game = antiphon.backprop(antiphon.digits(batch=64), antiphon.dense_layers((64,), widths=[32], classes=10))
+def losses(order):
+    with antiphon.launch(game, order=order, microbatches=4, placement=antiphon.spread(game)) as play:
+        return play.play(5).losses["Loss"].values
+print(losses("latest-first") == losses("gpipe"))
+"""
+    assert told(copied, program) == "True\n"
+
+
+@pytest.mark.slow
+def test_a_channel(copied):
+    (copied / "antiphon/transport/noting.py").write_text("""
+class NotingChannel:
+    def __init__(self, channel):
+        self._channel, self.sent = channel, []
+        for method in ("open", "receive", "contribute", "collect", "settle", "close"):
+            setattr(self, method, getattr(channel, method))
+
+    def send(self, edge, round, value):
+        self.sent.append((edge.name, round))
+        return self._channel.send(edge, round, value)
+""")
+    program = """
+from antiphon.testing import check_channel
+from antiphon.testing.channel import Pair
+from antiphon.transport.local import Exchange, LocalChannel
+from antiphon.transport.noting import NotingChannel
+
+def make_pair(session, edges):
+    exchange = Exchange()
+    source, target = (NotingChannel(LocalChannel(session, me, exchange, edges)) for me in ("Alice", "Bob"))
+    def forge(edge, tag, value):
+        road = exchange.join(session, [edge])[edge.number]
+        buffer = road.free.take(1.0)
+        buffer.copy_(value)
+        road.sent.offer((tag, buffer))
+    return Pair(source, target, forge, source.close)
+
+check_channel(make_pair)
+print("kept")
+"""
+    assert told(copied, program) == "kept\n"
+
+
+@pytest.mark.slow
+def test_an_environment(copied):
+    (copied / "tiny.py").write_text("""
+import gymnasium
+import numpy as np
+
+
+class Tiny(gymnasium.Env):
+    observation_space = gymnasium.spaces.Box(-1.0, 1.0, (2,), np.float32)
+    action_space = gymnasium.spaces.Box(-1.0, 1.0, (1,), np.float32)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.at = self.np_random.uniform(-1, 1, 2).astype(np.float32)
+        self.left = 10
+        return self.at, {}
+
+    def step(self, action):
+        self.at = np.clip(self.at + 0.1 * action, -1, 1).astype(np.float32)
+        self.left -= 1
+        return self.at, -float(abs(self.at).sum()), False, self.left == 0, {}
+""")
+    told(copied, "from antiphon.testing import check_environment; from tiny import Tiny; check_environment(Tiny)")
+    changes = ["dac.environment=tiny:Tiny", "dac.warmup=4", "dac.batch=4", "dac.learn_from=4", "evaluation.episodes=2"]
+    out = told(copied, COMMAND.format(["run", "dac", "--rounds=20", *(f"--set={each}" for each in changes)]))
+    assert "evaluation return" in out
