@@ -175,7 +175,8 @@ def _named(action: LocalAction) -> tuple[str, str]:
         case steps.Send(slot=slot) | steps.Receive(slot=slot):
             return symbol, repr(slot)
         case _:
-            return symbol, repr((action.reads if isinstance(action, steps.Contribute) else action.writes)[0])
+            takes = isinstance(action, steps.Contribute | steps.Accumulate)
+            return symbol, repr((action.reads if takes else action.writes)[0])
 
 
 _PARTS = {Part.WHOLE: "", Part.UPSTREAM: "↑", Part.OWN: "θ"}

@@ -29,8 +29,8 @@ def scheduled(grammar, **options) -> Schedule:
     return assign(grammar, placement=spread(grammar), **options).schedule
 
 
-def record(grammar, rounds: int = 2) -> tuple[Schedule, Recording]:
-    assignment = assign(grammar, placement=spread(grammar), record=True)
+def record(grammar, rounds: int = 2, **options) -> tuple[Schedule, Recording]:
+    assignment = assign(grammar, placement=spread(grammar), record=True, **options)
     with InlineExecutor(assignment) as executor:
         executor.play(1)
         played = executor.play(rounds)
@@ -103,8 +103,9 @@ def test_of_a_round_only_what_is_due_is_drawn():
     assert {span.name for span in planned(schedule, round=1001).spans} >= {"BGE", "Actor#2 *"}
 
 
-def test_a_recording_has_every_action_of_every_round_once():
-    schedule, recording = record(with_dropout(), rounds=3)
+@pytest.mark.parametrize("microbatches", [1, 3])
+def test_a_recording_has_every_action_of_every_round_once(microbatches):
+    schedule, recording = record(with_dropout(), rounds=3, microbatches=microbatches)
     table = recorded(schedule, recording)
     assert recording.one_clock and table.note == "as recorded; all workers read one clock"
     assert apart(table)
