@@ -37,6 +37,7 @@ from antiphon.grammars.library import backprop
 from antiphon.grammars.library.networks import Dense, Policy, StateAction
 from antiphon.grammars.losses import bellman_gradient_error
 from antiphon.pictures.gallery import library
+from antiphon.recipes.dac import DacTable
 from antiphon.transport.device import host_memory
 from antiphon.transport.memory import tensor_over
 from benchmarks.paired import in_turn, rows_of, seconds_a_round
@@ -177,9 +178,9 @@ def equal_numbers(setup: Setup) -> str:
     return f"{head}\n\n{table(['grammar', 'verdict', 'difference'], rows)}"
 
 
-def inline(setup: Setup, grammar: Grammar, scope: ExitStack, **arguments: Placement) -> InlineExecutor:
+def inline(setup: Setup, grammar: Grammar, scope: ExitStack, placement: Placement | None = None) -> InlineExecutor:
     """An inline executor on the device, which ends with the scope."""
-    return scope.enter_context(InlineExecutor(assign(grammar, SGD, **arguments), device=setup.device))
+    return scope.enter_context(InlineExecutor(assign(grammar, SGD, placement=placement), device=setup.device))
 
 
 def updates(setup: Setup, width: int) -> str:
@@ -244,44 +245,72 @@ def dac_updates(setup: Setup) -> str:
             executor.play(experiment.table.learn_from + 1)
             contestants[f"antiphon, inline, {name}"] = executor.play
         plainly = "plain PyTorch, eager, the update alone"
-        contestants[plainly] = plain_dac(setup, experiment.table.batch, experiment.table.widths)
+        contestants[plainly] = PlainDac.of(setup, experiment.table).rounds()
         return setup.compared(contestants, plainly)
 
 
-def plain_dac(setup: Setup, batch: int, widths: Sequence[int], state: int = 3, action: int = 1) -> Play:
-    """Updates of Deviator-Actor-Critic by hand, with Adam. One batch, on the device, takes the place of the replay."""
-    device = setup.device
-    mu = Policy(state, action, widths).to(device)
-    value, slope = (StateAction(state, action, outputs, widths).to(device) for outputs in (1, action))
-    pairs = [(each, deepcopy(each).requires_grad_(False)) for each in (mu, value)]
-    (_, old_mu), (_, old_value) = pairs
-    optimizers = [torch.optim.Adam(each.parameters(), lr=0.001) for each in (mu, value, slope)]
-    generator = torch.Generator().manual_seed(0)
-    shapes = (batch, state), (batch, action), (batch,), (batch, state), (batch,)
-    s, a, reward, after, terminated = (torch.rand(shape, generator=generator).to(device) for shape in shapes)
+@dataclass(frozen=True)
+class PlainDac:
+    """Deviator-Actor-Critic by hand, with Adam, on one batch that takes the place of the replay.
 
-    def update() -> Tensor:
-        for each in optimizers:
-            each.zero_grad()
-        played = mu(s)
+    batch: s (batch, state), a (batch, action), reward (batch,), s' and whether s' is terminal, on the networks' device.
+    """
+
+    mu: nn.Module
+    value: nn.Module
+    slope: nn.Module
+    old_mu: nn.Module
+    old_value: nn.Module
+    batch: Sequence[Tensor]
+    gamma: float
+    soft: float
+
+    @classmethod
+    def of(cls, setup: Setup, table: DacTable, state: int = 3, action: int = 1) -> "PlainDac":
+        """Networks of an experiment's sizes, and a random batch, on the device."""
+        mu = Policy(state, action, table.widths)
+        value, slope = (StateAction(state, action, outputs, table.widths) for outputs in (1, action))
+        for each in (mu, value, slope):
+            each.to(setup.device)
+        shapes = ((state,), (action,), (), (state,), ())
+        generator = torch.Generator().manual_seed(0)
+        batch = [torch.rand(table.batch, *shape, generator=generator).to(setup.device) for shape in shapes]
+        return cls(mu, value, slope, deepcopy(mu), deepcopy(value), batch, table.gamma, table.soft)
+
+    def rounds(self) -> Play:
+        """Return a function that plays updates, and reads the loss in each."""
+        optimizer = torch.optim.Adam(
+            [each for network in (self.mu, self.value, self.slope) for each in network.parameters()], lr=0.001
+        )
+
+        def play(rounds: int) -> None:
+            for _ in range(rounds):
+                optimizer.zero_grad()
+                loss = self._respond()
+                optimizer.step()
+                self._follow()
+                loss.item()
+
+        return play
+
+    def _respond(self) -> Tensor:
+        state, action, reward, after, terminated = self.batch
+        played = self.mu(state)
         seen = played.detach()
-        g = slope(s, seen)
-        bootstrap = old_value(after, old_mu(after))
-        loss = bellman_gradient_error(reward, terminated, bootstrap, value(s, seen), g, a - seen, gamma=0.98)
-        loss.backward()
-        played.backward(-g.detach() / batch)
-        for each in optimizers:
-            each.step()
+        g = self.slope(state, seen)
         with torch.no_grad():
-            for each, old in pairs:
-                torch._foreach_lerp_(list(old.parameters()), list(each.parameters()), 0.005)
+            bootstrap = self.old_value(after, self.old_mu(after))
+        told = reward, terminated, bootstrap, self.value(state, seen), g, action - seen
+        loss = bellman_gradient_error(*told, gamma=self.gamma)
+        loss.backward()
+        played.backward(-g.detach() / len(state))
         return loss
 
-    def play(rounds: int) -> None:
-        for _ in range(rounds):
-            update().item()
-
-    return play
+    @torch.no_grad()
+    def _follow(self) -> None:
+        for network, old in ((self.mu, self.old_mu), (self.value, self.old_value)):
+            for each, follower in zip(network.parameters(), old.parameters(), strict=True):
+                follower.lerp_(each, self.soft)
 
 
 def precisions(setup: Setup, width: int) -> str:

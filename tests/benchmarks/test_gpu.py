@@ -1,10 +1,15 @@
 """The check of a GPU: each part runs on the CPU, one that fails loses no other, and on a GPU the numbers are equal."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from copy import deepcopy
 
 import pytest
 import torch
+from torch import Tensor
 
+from antiphon.coordinator.inline import InlineExecutor
+from antiphon.coordinator.plan.assignment import assign
+from antiphon.coordinator.plan.steps import Slot
 from antiphon.deploy.embedded import ray_session
 from antiphon.doctor.findings import Finding, Health, examine
 from antiphon.doctor.gpu import checks, devices
@@ -60,6 +65,26 @@ def test_a_grammar_is_played_on_the_device_that_is_named() -> None:
     with Away():
         assert gpu.difference(grammar, AWAY) == "0.0e+00"
     assert examine("nowhere", lambda: gpu.difference(grammar, torch.device("meta"))).verdict is Health.FAILED
+
+
+def test_the_plain_update_of_dac_is_the_grammars() -> None:
+    """From the same parameters and replayed batch, both end with the same parameters, also of the clones."""
+    experiment = read_experiment("dac", {f"dac.{key}": each for key, each in gpu.TINY.dac.items()})
+    grammar, held = experiment.build(), dict[str, Tensor]()
+
+    def watch(round: int, values: Mapping[Slot, Tensor]) -> None:
+        held.update({repr(slot): value.clone() for slot, value in values.items()})
+
+    with InlineExecutor(assign(grammar, experiment.agents(grammar)), watch=watch) as ours:
+        ours.play(experiment.table.learn_from)
+        before = deepcopy(ours.modules())
+        ours.play(1)
+        batch = [held[f"Q[Nature.replay{index}]"] for index in ("", ".1", ".2", ".3", ".4")]
+        mu, value, slope, *old = (before[name] for name in ("Actor", "Critic", "Deviator", "Actor~", "Critic~"))
+        gamma, soft = experiment.table.gamma, experiment.table.soft
+        gpu.PlainDac(mu, value, slope, old[0], old[1], batch, gamma, soft).rounds()(1)
+        for name, module in ours.modules().items():
+            torch.testing.assert_close(before[name].state_dict(), module.state_dict(), rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.gpu
