@@ -160,7 +160,7 @@ def difference(grammar: Grammar, device: torch.device) -> str:
     Raises CheckFailed if it is above `LOSSES`. Neither run uses TensorFloat-32.
     """
     found = []
-    with torch.backends.cudnn.flags(allow_tf32=False):
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
         for each in (CPU, device):
             with InlineExecutor(assign(grammar, SGD, seed=5), device=each) as play:
                 found.append(play.play(ROUNDS).losses)
@@ -221,6 +221,7 @@ def graphed(setup: Setup, width: int) -> Play:
     with torch.cuda.stream(aside):  # as torch's documentation asks before a capture
         for _ in range(3):
             step()
+    optimizer.zero_grad(set_to_none=True)  # so that the capture makes the gradients in its own memory
     torch.cuda.current_stream(setup.device).wait_stream(aside)
     captured = torch.cuda.CUDAGraph()
     with torch.cuda.graph(captured):
