@@ -1,7 +1,7 @@
 """The network of the benchmarks in plain PyTorch, to compare with."""
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeAlias
 
 import torch
@@ -19,23 +19,31 @@ def batches_of(x: Tensor, y: Tensor, batch: int) -> Iterator[tuple[Tensor, Tenso
     return itertools.cycle(list(zip(x.split(batch), y.split(batch), strict=True)))
 
 
+def plain_rounds(loss: Callable[[], Tensor], parameters: Iterable[nn.Parameter], rate: float) -> Play:
+    """Return a function that plays rounds of SGD. It reads the loss in each round, as a run of ours does."""
+    optimizer = torch.optim.SGD(parameters, lr=rate)
+
+    def play(rounds: int) -> None:
+        for _ in range(rounds):
+            optimizer.zero_grad()
+            value = loss()
+            value.backward()
+            optimizer.step()
+            value.item()
+
+    return play
+
+
 def plain_network(modules: Sequence[nn.Module], x: Tensor, y: Tensor, rate: float, batch: int | None = None) -> Play:
     """Return a function that trains a network by SGD for a number of rounds.
 
     modules: the layers of the network, in order. rate: the learning rate. batch: number of rows in a round; each round
     takes the next rows. None: each round takes all rows.
     """
-    batches = batches_of(x, y, batch or len(x))
-    network = nn.Sequential(*modules)
-    optimizer = torch.optim.SGD(network.parameters(), lr=rate)
+    batches, network = batches_of(x, y, batch or len(x)), nn.Sequential(*modules)
 
-    def play(rounds: int) -> None:
-        for _ in range(rounds):
-            optimizer.zero_grad()
-            inputs, labels = next(batches)
-            loss = nn.functional.cross_entropy(network(inputs), labels)
-            loss.backward()
-            optimizer.step()
-            loss.item()
+    def loss() -> Tensor:
+        inputs, labels = next(batches)
+        return nn.functional.cross_entropy(network(inputs), labels)
 
-    return play
+    return plain_rounds(loss, network.parameters(), rate)

@@ -50,7 +50,8 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 def machine() -> str:
     """Return one line that describes this machine and the versions of the software."""
     release = torch.__version__.split("+")[0]
-    return f"{os.cpu_count()} cores ({processor()}), no GPU, Python {platform.python_version()}, torch {release}"
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
+    return f"{os.cpu_count()} cores ({processor()}), {gpu}, Python {platform.python_version()}, torch {release}"
 
 
 def processor() -> str:

@@ -4,16 +4,18 @@ Each worker is a process.
 """
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import final
+from typing import TypeAlias, final
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, multiprocessing, nn
 from torch.distributed import pipelining
 from torch.nn.functional import cross_entropy
+
+Loss: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 
 
 @final
@@ -22,6 +24,7 @@ class TorchPipeline:
 
     modules: one per stage; stage i lives in process i modulo `workers`. schedule: name of a class of
     torch.distributed.pipelining, for one stage per process (Schedule1F1B) or several (ScheduleInterleaved1F1B).
+    loss: of the last stage's output and y, a mean over the batch.
     """
 
     def __init__(
@@ -33,6 +36,7 @@ class TorchPipeline:
         workers: int,
         schedule: str,
         microbatches: int,
+        loss: Loss = cross_entropy,
     ) -> None:
         self._folder = tempfile.TemporaryDirectory()
         store, context = str(Path(self._folder.name) / "store"), multiprocessing.get_context("spawn")
@@ -40,7 +44,7 @@ class TorchPipeline:
         self._processes = []
         for rank in range(workers):
             ours, theirs = context.Pipe()
-            arguments = theirs, rank, workers, store, list(modules), x, y, rate, schedule, microbatches
+            arguments = theirs, rank, workers, store, list(modules), x, y, rate, schedule, microbatches, loss
             process = context.Process(target=_serve, args=arguments, daemon=True)
             process.start()
             self._pipes.append(ours)
@@ -74,6 +78,7 @@ def _serve(
     rate: float,
     schedule: str,
     microbatches: int,
+    loss: Loss,
 ) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=workers)
@@ -82,7 +87,7 @@ def _serve(
     stages = [pipelining.PipelineStage(modules[index], index, len(modules), device) for index in own]
     kind = getattr(pipelining, schedule)
     one = len(modules) == workers
-    play = kind(stages[0] if one else stages, n_microbatches=microbatches, loss_fn=cross_entropy)
+    play = kind(stages[0] if one else stages, n_microbatches=microbatches, loss_fn=loss)
     optimizer = torch.optim.SGD([each for index in own for each in modules[index].parameters()], lr=rate)
     inputs = (x,) if rank == 0 else ()
     is_last = own[-1] == len(modules) - 1

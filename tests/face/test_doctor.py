@@ -1,16 +1,18 @@
 """The doctor: one line per check with what was found or the remedy; the GPU checks run on whatever devices they get."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 
 import pytest
 import torch
 
+from antiphon.coordinator.executor import Losses
 from antiphon.coordinator.plan.placement import Precision
 from antiphon.deploy.embedded import ray_session
 from antiphon.doctor import gpu
 from antiphon.doctor.findings import CheckFailed, Finding, Health, NotRun, examine, summary
-from antiphon.doctor.gpu import Device, checks, on_devices, rounds
+from antiphon.doctor.gpu import Device, checks, loss_difference, on_devices, rounds
 from antiphon.doctor.machine import machine_checks, temporary_folder
 from antiphon.errors import PlacementError
 from antiphon.experiments.load import read_experiment
@@ -64,6 +66,12 @@ def test_without_a_device_each_check_says_so() -> None:
         "without a GPU, placements can be rehearsed with logical_gpus = true."
     )
     assert [each.line for each in others] == [f"skipped  {name}: not run: no CUDA device" for name in NAMES[1:]]
+
+
+@pytest.mark.parametrize("found", [[1.0, math.nan], [math.nan, 1.0]])
+def test_a_loss_that_is_not_a_number_is_no_small_difference(found: list[float]) -> None:
+    rounds = [0, 1]
+    assert math.isnan(loss_difference({"Loss": Losses(rounds, [1.0, 1.0])}, {"Loss": Losses(rounds, found)}))
 
 
 @pytest.mark.slow
