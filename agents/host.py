@@ -127,8 +127,8 @@ class AgentHost:
 
     def _ask(
         self, method: str, expected: str, call: Callable[..., Any], *arguments: object, round: int | None = None
-    ) -> Any:
-        """Return the result of `call`; turn an exception into an AgentError. Any: methods return different types."""
+    ) -> Any:  # Any: methods return different types
+        """Return `call(*arguments)`, the result of a method of the agent. An exception becomes an AgentError."""
         try:
             if self._is_torchs:
                 return call(*arguments)

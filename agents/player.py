@@ -155,12 +155,8 @@ class Player:
         load_module(f"player {self.name!r}", made, module_state(self.module))
         return made
 
-    def _asked(self, method: str, call: Callable[[], Any]) -> Any:
-        """Return the result of `call`, a call of the player's module. An exception of the module becomes a
-        GrammarError.
-
-        Any: results differ.
-        """
+    def _asked(self, method: str, call: Callable[[], Any]) -> Any:  # Any: results differ
+        """Return `call()`, which calls `method` of the player's module. An exception becomes a GrammarError."""
         try:
             return call()
         except AntiphonError:

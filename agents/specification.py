@@ -157,8 +157,8 @@ class AgentSpecification:
                 "Pass what it takes as arguments, or use agent 'torch'."
             )
 
-    def _torch_options(self) -> dict[str, Any]:
-        """The options of "torch" except the arguments of the optimizer. Any: options differ in type."""
+    def _torch_options(self) -> dict[str, Any]:  # Any: options differ in type
+        """The options of the agent "torch", by name, except the arguments of its optimizer."""
         options = {"optimizer": self.optimizer, "clip_norm": self.clip_norm, "clip_value": self.clip_value}
         return options | {"scheduler": self.scheduler, "scheduler_arguments": dict(self.scheduler_arguments)}
 
@@ -167,8 +167,8 @@ def _frozen(arguments: Mapping[str, Any] | None) -> Arguments:
     return tuple((name, _tuples(value)) for name, value in sorted((arguments or {}).items()))
 
 
-def _tuples(value: Any) -> Any:
-    """Turn lists into tuples, at every depth, and numpy numbers into Python numbers. Any: arguments have many types."""
+def _tuples(value: Any) -> Any:  # Any: arguments have many types
+    """Return `value` with all lists replaced by tuples, at every depth, and numpy numbers by Python numbers."""
     if isinstance(value, list | tuple):
         return tuple(map(_tuples, value))
     return value.item() if isinstance(value, np.generic) else value

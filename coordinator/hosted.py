@@ -272,7 +272,7 @@ class Hosted:
         return Counter(owners.get(node, "") for node in own)
 
     def _refuse_coupled(self, player: str) -> None:
-        """Raise PlacementError if a player's batch is divided although its output for one example depends on others."""
+        """Raise PlacementError if a player's batch is divided although an output depends on several examples."""
         query, by_name = self._grammar.query, self._grammar.query.by_name
         mine = (
             step for step in self._assignment.schedule.steps if isinstance(step, Query) and step.worker == self.worker

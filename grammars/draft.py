@@ -175,8 +175,9 @@ class QueryDraft:
         return QueryGraph(tuple(self._nodes), players, tuple(self._oracles), tuple(self._clones), tuple(passes))
 
     def _handles(self, name: str, brick: Brick, declare: Callable[[str], Any]) -> Mapping[str, Any]:
-        """Make a handle for each owner of a brick's nodes, by name. declare: makes the handle of a player. Any: handles
-        of all kinds.
+        """Return a handle for each player and operator of the brick's nodes, by name.
+
+        declare: the function that makes the handle of a player from its name.
         """
         asked: dict[str, Any] = {}
         for part in brick.parts:

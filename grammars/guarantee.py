@@ -45,10 +45,7 @@ class PlayerLoss:
     @classmethod
     @typed
     def of(cls, operation: Callable[..., Any] | Factory, *values: Value | Port, **keywords: Any) -> "PlayerLoss":
-        """Make the loss `operation(*values, **keywords)`, 0-d, of values of a draft of a Query graph.
-
-        Any: an operation may return anything, and its further arguments, `keywords`, may have any type.
-        """
+        """Make the loss `operation(*values, **keywords)`, 0-d, of values of a draft of a Query graph."""
         ports = tuple(value.port if isinstance(value, Value) else value for value in values)
         return cls(Factory.of(operation, **keywords), ports)
 

@@ -70,10 +70,8 @@ def _buffers(module: nn.Module) -> Iterator[tuple[str, nn.Module, str, Tensor | 
             yield f"{prefix}.{key}" if prefix else key, owner, key, value
 
 
-def _further(module: nn.Module) -> dict[str, Any]:
-    """Return the entries of the module's `state_dict` that are neither parameters nor buffers. Any: values of many
-    types.
-    """
+def _further(module: nn.Module) -> dict[str, Any]:  # Any: values of many types
+    """Return the entries of the module's `state_dict` that are neither parameters nor buffers."""
     known = {id(value) for value in _tensors(module).values()}
     return {key: value for key, value in module.state_dict(keep_vars=True).items() if id(value) not in known}
 

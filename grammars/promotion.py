@@ -109,9 +109,10 @@ def _aliases(func: Any) -> tuple[dict[int, str], bool]:  # Any: an operation of 
 
 
 def _write(func: Any, written: Mapping[int, str], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-    """Run a torch operation that writes into a tensor. The tensor keeps its dtype; other inputs are converted to fit.
+    """Run `func`, a torch operation that writes into a tensor, and return its result.
 
-    Any: an operation of torch, and its arguments.
+    The tensor keeps its dtype; other inputs are converted to a dtype that fits. written: index and name of each
+    argument that the operation writes into.
     """
     target, names = _dtype_of(written, args, kwargs), written.values()
     change = widened if target is None or target not in WIDE else partial(_like, target)

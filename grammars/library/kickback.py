@@ -112,10 +112,13 @@ def always_coherent(modules: Mapping[str, nn.Module], values: Mapping[Port, Tens
 
 
 def _promised(layers: tuple[str, ...], own: Mapping[str, PlayerLoss]) -> Guarantee:
-    """Return the promises of kickback about gradients. own: the local loss of each layer.
+    """Return what the grammar kickback guarantees about the gradient that each layer of a network receives.
 
-    The last two layers receive the exact gradient of the network's loss. The other layers receive the exact gradient of
-    their local losses. Messages about their outputs do not have the opposite sign of the true gradient.
+    layers: names of the layers, from input to output. own: the local loss of each layer, by its name.
+    The last two layers receive the exact gradient of the network's loss. Each layer before them receives the exact
+    gradient of its own local loss. If no product of weights along a path to the network's output is negative, the
+    gradient of a layer's local loss and the gradient of the network's loss, both with respect to the output of this
+    layer, have the same sign, or one of the two is zero.
     """
     exact, below = promised(Exact(layers[-2:])), layers[:-2]
     if not below:
