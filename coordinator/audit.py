@@ -17,7 +17,8 @@ def audit(schedule: Schedule, statistics: Iterable[WorkerStatistics], first: int
 
     The statistics must show each message sent and received, each move of a player, and each all-reduce between
     replicas. All replicas of a player must hold equal parameters.
-    statistics: of every worker. first: the first round of the batch. rounds: number of rounds that were played.
+    statistics: statistics of every worker. first: the first round of the batch. rounds: number of rounds that were
+    played.
     Raises ProtocolError that names the message, all-reduce or player, its workers, and the first round that is missing
     or doubled.
     """

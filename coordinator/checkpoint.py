@@ -126,7 +126,7 @@ _PLAIN = (type(None), bool, int, float, str, np.float64)
 def split_state(name: str, state: State) -> tuple[str, dict[str, Tensor]]:
     """Return a state as JSON text, and a dict of its tensors.
 
-    In the text, each tensor is replaced by its key in the dict. name: of the state, for errors.
+    In the text, each tensor is replaced by its key in the dict. name: name of the state, for errors.
     Raises ExperimentError if the state cannot be saved and loaded without change.
     """
     tensors: dict[str, Tensor] = {}

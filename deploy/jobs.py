@@ -65,7 +65,7 @@ class CodeBundle:
 
 @final
 class Jobs:
-    """The Ray jobs of a cluster. url: of the cluster's dashboard, such as http://HEAD:8265.
+    """The Ray jobs of a cluster. url: URL of the cluster's dashboard, such as http://HEAD:8265.
 
     All methods raise TransportError if the dashboard does not answer.
     """

@@ -49,9 +49,9 @@ def nature(
     """Declare a Nature over `envs` copies of a Gymnasium environment with continuous actions.
 
     id: a name registered in Gymnasium; "module:id" if importing the module registers it; or a class or function that
-    makes an environment. keywords: of its constructor. vectorization: "async" runs each copy in its own process. Each
-    process must answer within `deadline` seconds. overlap: whether players learn while the environments step (see
-    `Nature`).
+    makes an environment. keywords: keyword arguments of its constructor. vectorization: "async" runs each copy in its
+    own process. Each process must answer within `deadline` seconds. overlap: whether players learn while the
+    environments step (see `Nature`).
 
     Questions, all float32:
     observe() -> s, (envs, observation);

@@ -54,7 +54,7 @@ def infer(
 ) -> Inferred:
     """Infer the output types of an operator, given the types of its inputs, by calling it on sample values.
 
-    who: the operator's name in errors. make: makes the operator from `factory`. sizes: of the declared symbolic
+    who: the operator's name in errors. make: makes the operator from `factory`. sizes: sizes of the declared symbolic
     dimensions, such as the batch. upstream: computes the real values of the operator's inputs. It is called only if the
     operator refuses all values drawn by type. The operator is tried at the declared sizes, and with each of them
     doubled. An output dimension that doubles in the second trial is symbolic; any other is a constant. If the operator
@@ -137,7 +137,8 @@ class _Played:
 class _Trial:
     """A trial of an operator on sample values.
 
-    sizes: of all symbolic dimensions in its inputs. declared: the symbolic dimensions whose size an oracle declares.
+    sizes: sizes of all symbolic dimensions in its inputs. declared: the symbolic dimensions whose size an oracle
+    declares.
     """
 
     who: str

@@ -49,7 +49,7 @@ their real answers ("asked")."""
 def draw(kind: str, type: EdgeType, sizes: Sizes) -> Tensor:
     """Draw a tensor of this type from torch's global random stream.
 
-    kind: "normal", "unit" (numbers in (0, 1)) or "zeros". sizes: of the symbolic dimensions.
+    kind: "normal", "unit" (numbers in (0, 1)) or "zeros". sizes: sizes of the symbolic dimensions.
     """
     return DRAWN[kind](type.sized(sizes), type.dtype)
 

@@ -157,7 +157,7 @@ class GlooLink:
         work.wait(deadline(self.session))
 
     def greet(self, ranks: Mapping[str, int]) -> None:
-        """Exchange one byte with every peer, which makes the connections. ranks: of the peers, by name."""
+        """Exchange one byte with every peer, which makes the connections. ranks: ranks of the peers, by name."""
         hello = [torch.zeros(1, dtype=torch.uint8)]
         works = []
         for peer, rank in ranks.items():

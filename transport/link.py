@@ -69,7 +69,7 @@ class Link(Protocol):
         ...
 
     def greet(self, ranks: Mapping[str, int]) -> None:
-        """Connect to these peers. ranks: of the peers, by name.
+        """Connect to these peers. ranks: ranks of the peers, by name.
 
         Raises TransportError with the name of a peer that is not reached.
         """

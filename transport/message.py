@@ -62,7 +62,7 @@ class Reduction(_Sized):
 
     number: unique in the schedule. It is also the first of len(workers) ** 2 numbers that are reserved for the edges
     between the replicas; channels without an all-reduce of their own use these edges. workers: the replicas, in order.
-    shape: of each term.
+    shape: shape of each term.
     """
 
     number: int

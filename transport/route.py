@@ -29,8 +29,8 @@ class Route(StrEnum):
 class Site:
     """The machine and device of one worker.
 
-    address: of its machine. kind: torch's type of its device, "cpu" or "cuda". gpu: UUID of the device. bus: its
-    address on the machine's PCI bus; empty if unknown. counted: whether the GPU does not exist, because
+    address: address of its machine. kind: torch's type of its device, "cpu" or "cuda". gpu: UUID of the device. bus:
+    its address on the machine's PCI bus; empty if unknown. counted: whether the GPU does not exist, because
     Ray was told to give out GPUs that the machine lacks. `route` treats such a GPU as a real one, but messages are sent
     as between CPUs. memory: name of the group of processes with which the worker can share memory; empty if there is
     none.

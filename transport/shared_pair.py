@@ -97,7 +97,7 @@ class SharedPair:
     """
 
     def __init__(self, layout: SharedLayout, descriptors: Sequence[int], deadline: float, closing: Closing) -> None:
-        """Map the memory. descriptors: of the memory, of the pipe to read, and of the pipe to write.
+        """Map the memory. descriptors: descriptors of the memory, of the pipe to read, and of the pipe to write.
 
         The caller may close the descriptors afterwards. deadline: seconds that a wait may last.
         """

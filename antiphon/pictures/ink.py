@@ -45,7 +45,7 @@ def attributes(fill: str = "", stroke: str = "", width: float = 1.2, dash: str =
     """Return the fill and stroke attributes of an SVG element.
 
     fill: a key of `PAINTS`, a pattern from `Inkwell.pattern`, or "none". stroke: a key of `PAINTS`; "" for no stroke.
-    width: of the stroke, in points. dash: the dash pattern of SVG; empty for a solid line.
+    width: width of the stroke, in points. dash: the dash pattern of SVG; empty for a solid line.
     """
     classes = [*([f"f-{fill}"] if fill in PAINTS else []), *([f"s-{stroke}"] if stroke else [])]
     parts = [f'class="{" ".join(classes)}"'] if classes else []

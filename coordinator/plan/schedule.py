@@ -12,8 +12,8 @@ from antiphon.transport.message import Edge, Reduction
 class Schedule:
     """All steps of a round in one total order.
 
-    signature: of the grammar. workers: names, in the order of their ranks. replicas: groups of workers that play the
-    same players, each on its own part of the batch. Only workers of one group may make the same value.
+    signature: signature of the grammar. workers: names, in the order of their ranks. replicas: groups of workers that
+    play the same players, each on its own part of the batch. Only workers of one group may make the same value.
     """
 
     signature: str

@@ -38,7 +38,7 @@ def layered_dac(
 ) -> Grammar:
     """DAC with the players Actor.Dense1, ..., Actor.Output, Critic and Deviator. Each layer of Actor has a clone.
 
-    widths: of the hidden layers of all networks. The other arguments are as in `dac`.
+    widths: widths of the hidden layers of all networks. The other arguments are as in `dac`.
     """
     return dac(
         nature,

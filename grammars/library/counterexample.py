@@ -21,10 +21,10 @@ class Counterexample:
     """A network of rectifiers with integer weights, and one unit at which kickback's gradient has the wrong sign. The
     input is the single number 1.
 
-    weights: of each layer, (outputs, inputs). The last layer is linear with one output. biases: of all layers but the
-    last, whose bias does not influence gradients. layer, unit: numbers of the layer and of the unit with the wrong
-    sign, counted from 1. kick: kickback's factor of the unit (the essay's tau). factor: backpropagation's factor, d
-    output / d unit.
+    weights: weights of each layer, (outputs, inputs). The last layer is linear with one output. biases: biases of all
+    layers but the last, whose bias does not influence gradients. layer, unit: numbers of the layer and of the unit with
+    the wrong sign, counted from 1. kick: kickback's factor of the unit (the essay's tau). factor: backpropagation's
+    factor, d output / d unit.
     """
 
     weights: tuple[tuple[tuple[int, ...], ...], ...]

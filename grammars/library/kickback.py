@@ -86,7 +86,7 @@ def local_losses(beta: Tensor, kick: Tensor, played: Tensor) -> Tensor:
 def local_loss(output: Tensor, y: Tensor, above: Tensor, played: Tensor, loss: Factory) -> Tensor:
     """Compute the loss that one layer minimises in kickback, 0-d, with torch's autograd graph.
 
-    The loss is the sum of beta times kick times the layer's output (see `local_losses`). output: of the network,
+    The loss is the sum of beta times kick times the layer's output (see `local_losses`). output: output of the network,
     (batch, 1). y: the label. above: output of the next layer. played: output of this layer. Autograd computes the kick;
     the kick that the next layer returns is not used. So a check of the layer's gradient finds a layer that returns a
     wrong kick.

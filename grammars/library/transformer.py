@@ -86,8 +86,8 @@ def transformer(
     last layer.
 
     nature: its first question answers (x, y), symbols and next symbols: (batch, time) each, int64, less than `symbols`.
-    blocks: their number. width: of the vectors between the blocks. heads: number of attention heads per block. context:
-    the largest time.
+    blocks: their number. width: width of the vectors between the blocks. heads: number of attention heads per block.
+    context: the largest time.
     """
     q = QueryDraft()
     x, y = q.oracle("Nature", nature)()
