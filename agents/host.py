@@ -107,8 +107,8 @@ class AgentHost:
     def load(self, state: State, parameters: Sequence[Tensor]) -> None:
         """Build a new agent for `parameters`, and let it continue from a saved state.
 
-        parameters: as they were when `state` was saved. The state may come from another device: its floating tensors
-        with at least one dimension are moved to the device of the parameters.
+        parameters: the player's parameters, with the values they had when `state` was saved. The state may come from
+        another device: its floating tensors with at least one dimension are moved to the device of the parameters.
         """
         self._build(parameters)
         state = map_tensors(state, functools.partial(_beside, parameters[0].device))

@@ -25,10 +25,11 @@ class Player:
     """Hosts the player `name`: its module and, usually, its agent. Equal factories and seeds make bitwise equal
     parameters, in any process.
 
-    specification: that of the player's agent; None if the agent is on another worker, in an `AgentHost`. The moves of
-    such an agent are passed to `install`. The torch agent updates the parameters of the module in place; other agents
-    get copies. device: that of parameters, buffers and agent state; None is the CPU. The module is made on the CPU and
-    then moved, so equal seeds make equal numbers on every device. Raises GrammarError for a factory that makes no
+    specification: the description of the player's agent (optimizer); None if the agent is on another worker, in an
+    `AgentHost`. The parameters that such an agent returns are passed to `install`. The torch agent updates the
+    parameters of the module in place; other agents get copies. device: the device of the parameters, buffers and agent
+    state; None is the CPU. The module is made on the CPU and then moved, so equal seeds make equal numbers on every
+    device. Raises GrammarError for a factory that makes no
     module, or a module without a parameter that requires a gradient.
     """
 

@@ -36,7 +36,7 @@ class Manifest:
 def save_states(folder: Path, states: Mapping[str, State]) -> tuple[str, ...]:
     """Write two files per state into `folder`: its tensors (safetensors) and its other values (JSON).
 
-    states: by name. Returns the names of the states. Raises ExperimentError, before anything is written, if a state
+    states: the states by name. Returns their names. Raises ExperimentError, before anything is written, if a state
     cannot be saved and loaded without change.
     """
     split = {name: split_state(name, state) for name, state in states.items()}

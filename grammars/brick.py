@@ -86,9 +86,9 @@ class Brick:
 def brick(layers: Mapping[str, "Factory | Brick"], skips: Mapping[str, str] | None = None) -> Brick:
     """Make a brick (a group of players) of a feedforward network, with one player per layer.
 
-    layers: by name, in order. A factory that makes parameters becomes a player, a brick becomes several players, and
-    any other factory becomes an operator. skips: layer -> an earlier layer (or "x", the input) whose output is added to
-    its own.
+    layers: the layers by name, in order. A factory that makes parameters becomes a player, a brick becomes several
+    players, and any other factory becomes an operator. skips: layer -> an earlier layer (or "x", the input) whose
+    output is added to its own.
 
     >>> brick({"Dense1": Factory.of(torch.nn.Linear, 3, 8), "Squash": Factory.of(torch.nn.Tanh)})
     brick(Dense1, Squash)

@@ -15,10 +15,11 @@ from antiphon.grammars.types import EdgeType
 def module_state(module: nn.Module, whole: Callable[[Tensor], Tensor] = torch.clone) -> State:
     """Return a copy of the state of a module.
 
-    parameters: by name, including frozen ones. buffers: by name. Buffers that torch does not save are included, because
-    an exact continuation needs them; a buffer that is None is included as None. extra: further entries of `state_dict`,
-    from `get_extra_state`, from hooks and from a module's own way to save.
-    whole: makes the copy of a parameter or buffer.
+    The state has three entries. "parameters": all parameters by name, including frozen ones. "buffers": all buffers by
+    name. Buffers that torch does not save are included, because an exact continuation needs them; a buffer that is None
+    is included as None. "extra": all other entries of `state_dict`, from `get_extra_state`, from hooks or from a
+    `state_dict` method of the module.
+    whole: a function that copies a parameter or buffer.
     """
     kept = {name: None if value is None else whole(value.detach()) for name, _, _, value in _buffers(module)}
     return {

@@ -95,8 +95,9 @@ def widened(value: Any) -> Any:  # Any: a tensor, a dtype, or lists, tuples and 
 
 @cache
 def _aliases(func: Any) -> tuple[dict[int, str], bool]:  # Any: an operation of torch
-    """Return the arguments that a torch operation writes into, by position, and whether the operation only returns
-    views.
+    """Return a pair: the names of the arguments that a torch operation writes into, by position, and a boolean.
+
+    The boolean is true if the operation writes into no argument, and returns a view.
     """
     schema = func._schema
     written = {

@@ -38,7 +38,7 @@ class _Sized(Protocol):
 class Edge(_Sized):
     """One edge of a schedule: everything about its messages that is the same in every round.
 
-    number: unique in the schedule. name: for display, e.g. "Actor.0 -> Critic". source, target: names of workers.
+    number: unique in the schedule. name: name for display, e.g. "Actor.0 -> Critic". source, target: names of workers.
     order: "zeroth" for values, "first" for gradients. shape: concrete sizes, in elements.
     """
 

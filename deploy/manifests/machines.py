@@ -28,7 +28,7 @@ class MachineGroup:
     """A group of equal machines of a cluster.
 
     workers: for each machine, the names of the workers that fit on it; Ray may distribute them otherwise in the group.
-    cpus, gpus: of each machine; gpus is 0 if no worker needs one. memory: memory of each machine, in GiB.
+    cpus, gpus: CPUs and GPUs of each machine; gpus is 0 if no worker needs one. memory: memory of each machine, in GiB.
     resources: custom Ray resources of each machine. labels: labels of each machine's Ray node.
     address: address of the single machine of the group, if the placement names it; else "".
     """
