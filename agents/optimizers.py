@@ -50,7 +50,7 @@ def _without_compiler() -> None:
 
 
 def make_optimizer(name: str, parameters: Sequence[Tensor], arguments: Mapping[str, Any]) -> Optimizer:
-    """Make the optimizer `torch.optim.<name>` of these parameters, with fused kernels where they are faster.
+    """Make the optimizer `torch.optim.<name>` for the tensors `parameters`, with fused kernels if they are faster.
 
     Raises ExperimentError for a name or an argument that torch.optim does not have, or that a player cannot use.
     """

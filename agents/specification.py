@@ -110,7 +110,7 @@ class AgentSpecification:
         return ", ".join(parts)
 
     def make(self, player: str, parameters: Sequence[Tensor]) -> Agent:
-        """Build the agent of `player` on these parameters, which it may update in place.
+        """Build the agent (optimizer) of `player` for the tensors `parameters`, which it may update in place.
 
         Raises ExperimentError when the agent is not found, AgentError when it cannot be built or lacks a method.
         """

@@ -51,7 +51,7 @@ def save_states(folder: Path, states: Mapping[str, State]) -> tuple[str, ...]:
 
 
 def load_states(folder: Path, names: Iterable[str]) -> dict[str, State]:
-    """Return the states with these names from a checkpoint's folder.
+    """Return the states `names` from the folder of a checkpoint, by name.
 
     Raises ExperimentError if a file is missing or damaged.
     """

@@ -127,8 +127,9 @@ def cut_out(query: QueryGraph, inputs: Sequence[Port], outputs: Sequence[Port]) 
 
 
 def brick_of(query: QueryGraph, nodes: Sequence[Node], inputs: Sequence[Port], outputs: Sequence[Port]) -> Brick:
-    """Make a brick of these nodes of a Query graph, in their order. Nodes of a clone become nodes of the clone's
-    player.
+    """Make a brick (a group of players) of the nodes `nodes` of a Query graph, in their order.
+
+    Nodes of a clone become nodes of the clone's player.
     """
     players = {clone.name: clone.player for clone in query.clones}
     entrances = {port: Port(ENTRANCE, index) for index, port in enumerate(inputs)}

@@ -287,16 +287,16 @@ class Guarantee:
 
 @typed
 def exact(*players: str) -> Guarantee:
-    """Return the guarantee that these players receive the exact gradient of the objective (essay, Grammar 1).
+    """Return the guarantee that players receive the exact gradient of the objective (essay, Grammar 1).
 
-    players: names; without a name, all players.
+    players: names of the players; without a name, all players.
     """
     return Guarantee((Exact(players),))
 
 
 @typed
 def promised(*promises: Promise) -> Guarantee:
-    """Return a guarantee that consists of these promises."""
+    """Return a guarantee that consists of all given promises."""
     return Guarantee(promises)
 
 

@@ -90,7 +90,7 @@ class SampleValues:
         self._nodes[name] = _Node(tuple(inputs), tuple(outputs), make, oracle)
 
     def of(self, ports: Sequence[Port], kind: str, sizes: Sizes) -> list[Tensor]:
-        """Compute sample values of these ports, from the nodes upstream.
+        """Compute sample values of `ports` with the nodes from which they are computed.
 
         If a node fails on its inputs, its values are drawn at random by type. kind: whether oracles are replaced by
         normal draws ("normal") or asked ("asked").

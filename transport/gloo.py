@@ -138,7 +138,7 @@ class GlooLink:
         return StagedIncoming(incoming, edge, self._device) if self._device else incoming
 
     def replicas(self, workers: tuple[str, ...]) -> Any:  # Any: torch's groups have no common type
-        """Return a new gloo group for the all-reduces of these workers, which include this worker."""
+        """Return a new gloo group for the all-reduces of the replicas `workers`. This worker is one of the replicas."""
         return self._make(PrefixStore(f"sum/{group_name(workers)}", self._store), workers.index(self.me), len(workers))
 
     def all_reduce(self, reduction: Reduction, group: Any) -> ReplicaSum:  # Any: a torch process group

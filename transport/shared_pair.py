@@ -77,7 +77,7 @@ class Closing:
         self.begun, self.waiting, self.descriptor = False, threading.Lock(), os.eventfd(0)
 
     def close(self, pairs: "Sequence[SharedPair]") -> None:
-        """Wake the thread that waits on one of these pairs, if any, and close them. May be called twice."""
+        """Wake the threads that wait on a pair in `pairs`, and close all of these pairs. May be called twice."""
         if self.begun:
             return
         self.begun = True

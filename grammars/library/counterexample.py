@@ -97,7 +97,7 @@ def _architectures(units: int) -> Iterator[tuple[int, ...]]:
 
 
 def _counterexamples(widths: Sequence[int], total: int, biases: bool) -> Iterator[Counterexample]:
-    """Yield all counterexamples with these widths, and with this sum of the absolute weights and biases."""
+    """Yield all counterexamples with the given widths whose absolute weights and biases have the sum `total`."""
     shapes = list(zip(widths, (1, *widths[:-1]), strict=True))
     lengths = [m * n for m, n in shapes] + (list(widths[:-1]) if biases else [])
     rows, ends = _vectors(sum(lengths), total), np.cumsum(lengths)
