@@ -121,7 +121,7 @@ class Player:
         self._agent = AgentHost(self.name, self.specification, self.named, self.specification.in_place)
 
     def state(self) -> State:
-        """Return copies of the states of the module (see `module_state`) and the agent, and the number of moves.
+        """Return copies of the states of the module and the agent, and the number of moves.
 
         The number includes moves that were left out.
         Raises ProtocolError between a response and its move, GrammarError when the module raises.

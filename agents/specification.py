@@ -38,7 +38,7 @@ class AgentSpecification:
     agent: "torch" (`TorchAgent`), "module:Class", or an entry point in the group `antiphon.agents`.
     arguments: keyword arguments of the optimizer if the agent is "torch", else of the agent. The optimizer, clipping
     and scheduler fields are only for "torch". cadence: the rounds in which the player moves. on_failure: what to do if
-    an agent other than "torch" raises, or returns wrong shapes or numbers that are not finite (see `OnFailure`). Raises
+    an agent other than "torch" raises, or returns wrong shapes or numbers that are not finite. Raises
     ExperimentError for optimizers, schedulers and arguments that torch does not have or a player cannot use.
     """
 

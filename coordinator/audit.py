@@ -52,7 +52,7 @@ def audit(schedule: Schedule, statistics: Iterable[WorkerStatistics], first: int
 
 
 def _due(rounds: range, when: When) -> list[range]:
-    """Return those of `rounds` in which a step with the condition `when` is due, as the ranges of a `RoundTally`."""
+    """Return the rounds of `rounds` in which a step with the condition `when` is due, as ranges of a `RoundTally`."""
     return [rounds] if rounds and when == ALWAYS else RoundTally(filter(when.active, rounds)).ranges
 
 

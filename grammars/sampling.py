@@ -82,7 +82,9 @@ class SampleValues:
         made: Made | None = None,
         oracle: tuple[OracleDeclaration, str] | None = None,
     ) -> None:
-        """Add a node of the draft. made: makes the node's operator (see `Made`), None for an oracle.
+        """Add a node of the draft.
+
+        made: a function that makes the node's operator, and the factory that it takes; None for an oracle.
 
         oracle: the declaration, and the name of the question.
         """

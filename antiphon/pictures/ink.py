@@ -63,7 +63,7 @@ def path(d: str, paint: str) -> str:
 
 
 def polygon(points: Sequence[Point], paint: str) -> str:
-    """Return a closed SVG polygon with round corners. paint: its fill and stroke, from the function `attributes`."""
+    """Return a closed SVG polygon with round corners. paint: fill and stroke, from the function `attributes`."""
     d = "M" + "L".join(map(at, points)) + "Z"
     return f'<path d="{d}" stroke-linejoin="round" {paint}/>'
 
@@ -76,7 +76,7 @@ def rectangle(box: Rectangle, radius: float, paint: str) -> str:
 
 
 def circle(center: Point, radius: float, paint: str) -> str:
-    """Return an SVG circle. paint: its fill and stroke, from the function `attributes`."""
+    """Return an SVG circle. paint: fill and stroke, from the function `attributes`."""
     return f'<circle cx="{num(center[0])}" cy="{num(center[1])}" r="{num(radius)}" {paint}/>'
 
 
