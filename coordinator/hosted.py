@@ -206,7 +206,7 @@ class Hosted:
         return {name: digest(player.parameters) for name, player in whole.items()}
 
     def load(self, states: Mapping[str, State]) -> None:
-        """Load into this worker's objects the states that `state` returned. States of other objects are ignored.
+        """Load states that the method `state` returned into this worker's objects. Other states are ignored.
 
         Raises ProtocolError if a state is missing or does not fit its object.
         """

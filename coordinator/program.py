@@ -93,7 +93,7 @@ class LocalProgram:
         self._statistics.track = Track(clock()) if self._record else None
 
     def held(self) -> dict[Slot, Tensor]:
-        """Return all values that this worker has in the current round, by slot. `finish_round` drops them."""
+        """Return all values of the current round on this worker, by slot. `finish_round` drops these values."""
         return {slot: flat(self._values[key]) for slot, key in self._slots.items() if key in self._values}
 
     def finish_round(self) -> None:

@@ -50,11 +50,11 @@ class ChainTape:
         return self._walk_up(inputs) if self._by_hand else self._recorded.query(inputs)
 
     def respond(self, cotangents: Sequence[Tensor | None], toward: Sequence[int], parameters: bool) -> Products:
-        """Return the gradients of the inputs, and the gradients of the parameters, at the last query.
+        """Return two tuples: the gradients of the inputs `toward`, and the gradients of the parameters.
 
-        cotangents: the gradient of the output. toward: indices of the inputs whose gradient is asked. parameters:
-        whether the gradients of the parameters are asked. If the method is called twice with the same cotangent, the
-        second call uses the backward pass of the first call.
+        cotangents: the gradient of the output of the last query, as the only element. parameters: whether the gradients
+        of the parameters are asked; else the second tuple is empty. If the method is called twice with the same
+        cotangent, the second call uses the backward pass of the first call.
         """
         if not self._by_hand:
             return self._recorded.respond(cotangents, toward, parameters)
