@@ -107,8 +107,8 @@ class AgentHost:
     def load(self, state: State, parameters: Sequence[Tensor]) -> None:
         """Build a new agent for `parameters`, and let it continue from a saved state.
 
-        parameters: as they were when `state` was saved. The state may come from another device: its floating tensors
-        with at least one dimension are moved to the device of the parameters.
+        parameters: the player's parameters, with the values they had when `state` was saved. The state may come from
+        another device: its floating tensors with at least one dimension are moved to the device of the parameters.
         """
         self._build(parameters)
         state = map_tensors(state, functools.partial(_beside, parameters[0].device))
@@ -127,8 +127,8 @@ class AgentHost:
 
     def _ask(
         self, method: str, expected: str, call: Callable[..., Any], *arguments: object, round: int | None = None
-    ) -> Any:
-        """Return the result of `call`; turn an exception into an AgentError. Any: methods return different types."""
+    ) -> Any:  # Any: methods return different types
+        """Return `call(*arguments)`, the result of a method of the agent. An exception becomes an AgentError."""
         try:
             if self._is_torchs:
                 return call(*arguments)

@@ -12,7 +12,7 @@ from antiphon.grammars.types import EdgeType
 
 
 def laid_out(value: Tensor, strides: tuple[int, ...]) -> Tensor:
-    """Return the value itself if it is dense and has these strides, else a dense copy with these strides.
+    """Return `value` itself if it is dense and has the strides `strides`, else a dense copy with these strides.
 
     The fused kernels of torch ignore strides: they read parameter, gradient and optimizer state in memory order.
     `Tensor.backward` gives gradients the strides of the parameter; `torch.autograd.grad` and `split` do not.
@@ -131,7 +131,7 @@ def _refuse_shared_memory(player: str, named: Sequence[tuple[str, Tensor]]) -> N
 
 
 def _overlap(tensors: Sequence[Tensor]) -> bool:
-    """Whether two of these views of one storage share an element. The result is exact, but slow for many tensors."""
+    """Whether two of `tensors`, which are views of one storage, share an element. Exact, but slow for many tensors."""
     size = max(each.untyped_storage().nbytes() // each.element_size() for each in tensors)
     places = torch.arange(size)
     found = [places.as_strided(each.shape, each.stride(), each.storage_offset()).reshape(-1) for each in tensors]

@@ -50,7 +50,7 @@ def _without_compiler() -> None:
 
 
 def make_optimizer(name: str, parameters: Sequence[Tensor], arguments: Mapping[str, Any]) -> Optimizer:
-    """Make the optimizer `torch.optim.<name>` of these parameters, with fused kernels where they are faster.
+    """Make the optimizer `torch.optim.<name>` for the tensors `parameters`, with fused kernels if they are faster.
 
     Raises ExperimentError for a name or an argument that torch.optim does not have, or that a player cannot use.
     """
@@ -140,13 +140,13 @@ def _check_arguments(role: str, name: str, kind: type, arguments: Mapping[str, A
             )
 
 
-def _options(hint: Any) -> tuple[Any, ...]:
-    """Return the types that an annotation allows. Any: annotations have no common type."""
+def _options(hint: Any) -> tuple[Any, ...]:  # Any: annotations have no common type
+    """Return the types that the annotation `hint` allows: the members of a union, or the annotation itself."""
     return get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
 
 
 def _fits(value: object, options: Sequence[Any]) -> bool:  # Any: types and generic types
-    """Whether a value has one of these types. torch does not check this: it reads "False" as true, and True as 1.0."""
+    """Whether `value` has one of the types in `options`. torch does not check it: it takes "False" for true."""
     chosen = [each for option in options if get_origin(option) is Literal for each in get_args(option)]
     if Any in options or value in chosen:
         return True
@@ -165,9 +165,10 @@ def _told(options: Sequence[Any]) -> str:  # Any: see `_fits`
 
 
 def _call(role: str, name: str, make: Callable[..., Any], subject: object, arguments: Mapping[str, Any]) -> Any:
-    """Call `make` on the subject with the arguments. If it raises, raise ExperimentError with torch's message.
+    """Return an optimizer or a scheduler of torch: the result of `make(subject, **arguments)`.
 
-    Any: an optimizer or a scheduler.
+    make: the class. subject: the parameters for an optimizer, or the optimizer for a scheduler. If the call fails,
+    raises ExperimentError with torch's message.
     """
     try:
         return make(subject, **arguments)

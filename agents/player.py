@@ -25,10 +25,11 @@ class Player:
     """Hosts the player `name`: its module and, usually, its agent. Equal factories and seeds make bitwise equal
     parameters, in any process.
 
-    specification: that of the player's agent; None if the agent is on another worker, in an `AgentHost`. The moves of
-    such an agent are passed to `install`. The torch agent updates the parameters of the module in place; other agents
-    get copies. device: that of parameters, buffers and agent state; None is the CPU. The module is made on the CPU and
-    then moved, so equal seeds make equal numbers on every device. Raises GrammarError for a factory that makes no
+    specification: the description of the player's agent (optimizer); None if the agent is on another worker, in an
+    `AgentHost`. The parameters that such an agent returns are passed to `install`. The torch agent updates the
+    parameters of the module in place; other agents get copies. device: the device of the parameters, buffers and agent
+    state; None is the CPU. The module is made on the CPU and then moved, so equal seeds make equal numbers on every
+    device. Raises GrammarError for a factory that makes no
     module, or a module without a parameter that requires a gradient.
     """
 
@@ -120,7 +121,7 @@ class Player:
         self._agent = AgentHost(self.name, self.specification, self.named, self.specification.in_place)
 
     def state(self) -> State:
-        """Return copies of the states of the module (see `module_state`) and the agent, and the number of moves.
+        """Return copies of the states of the module and the agent, and the number of moves.
 
         The number includes moves that were left out.
         Raises ProtocolError between a response and its move, GrammarError when the module raises.
@@ -155,12 +156,8 @@ class Player:
         load_module(f"player {self.name!r}", made, module_state(self.module))
         return made
 
-    def _asked(self, method: str, call: Callable[[], Any]) -> Any:
-        """Return the result of `call`, a call of the player's module. An exception of the module becomes a
-        GrammarError.
-
-        Any: results differ.
-        """
+    def _asked(self, method: str, call: Callable[[], Any]) -> Any:  # Any: results differ
+        """Return `call()`, which calls `method` of the player's module. An exception becomes a GrammarError."""
         try:
             return call()
         except AntiphonError:

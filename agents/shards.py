@@ -68,9 +68,9 @@ def part(value: Tensor) -> Tensor:
 
 
 def in_parts(value: Tensor, like: Tensor) -> Tensor:
-    """Return a whole tensor, sharded in the same way as the tensor `like`.
+    """Shard `value`, a tensor that is not sharded, over the same workers and dimensions as the tensor `like`.
 
-    If `like` is not sharded or has another shape, return `value` itself.
+    If `like` is not sharded or has another shape, return `value` unchanged.
     """
     if not is_sharded(like) or is_sharded(value) or value.shape != like.shape:
         return value

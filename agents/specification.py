@@ -36,9 +36,9 @@ class AgentSpecification:
     """The description of an agent that is not made yet. `of` makes a specification from mappings.
 
     agent: "torch" (`TorchAgent`), "module:Class", or an entry point in the group `antiphon.agents`.
-    arguments: those of the optimizer if the agent is "torch", else those of the agent. The optimizer, clipping and
-    scheduler fields are only for "torch". cadence: the rounds in which the player moves. on_failure: what to do if an
-    agent other than "torch" raises, or returns wrong shapes or numbers that are not finite (see `OnFailure`). Raises
+    arguments: keyword arguments of the optimizer if the agent is "torch", else of the agent. The optimizer, clipping
+    and scheduler fields are only for "torch". cadence: the rounds in which the player moves. on_failure: what to do if
+    an agent other than "torch" raises, or returns wrong shapes or numbers that are not finite. Raises
     ExperimentError for optimizers, schedulers and arguments that torch does not have or a player cannot use.
     """
 
@@ -110,7 +110,7 @@ class AgentSpecification:
         return ", ".join(parts)
 
     def make(self, player: str, parameters: Sequence[Tensor]) -> Agent:
-        """Build the agent of `player` on these parameters, which it may update in place.
+        """Build the agent (optimizer) of `player` for the tensors `parameters`, which it may update in place.
 
         Raises ExperimentError when the agent is not found, AgentError when it cannot be built or lacks a method.
         """
@@ -157,8 +157,8 @@ class AgentSpecification:
                 "Pass what it takes as arguments, or use agent 'torch'."
             )
 
-    def _torch_options(self) -> dict[str, Any]:
-        """The options of "torch" except the arguments of the optimizer. Any: options differ in type."""
+    def _torch_options(self) -> dict[str, Any]:  # Any: options differ in type
+        """The options of the agent "torch", by name, except the arguments of its optimizer."""
         options = {"optimizer": self.optimizer, "clip_norm": self.clip_norm, "clip_value": self.clip_value}
         return options | {"scheduler": self.scheduler, "scheduler_arguments": dict(self.scheduler_arguments)}
 
@@ -167,8 +167,8 @@ def _frozen(arguments: Mapping[str, Any] | None) -> Arguments:
     return tuple((name, _tuples(value)) for name, value in sorted((arguments or {}).items()))
 
 
-def _tuples(value: Any) -> Any:
-    """Turn lists into tuples, at every depth, and numpy numbers into Python numbers. Any: arguments have many types."""
+def _tuples(value: Any) -> Any:  # Any: arguments have many types
+    """Return `value` with all lists replaced by tuples, at every depth, and numpy numbers by Python numbers."""
     if isinstance(value, list | tuple):
         return tuple(map(_tuples, value))
     return value.item() if isinstance(value, np.generic) else value

@@ -158,8 +158,8 @@ def _is_leaf(value: object) -> bool:
     return value is None or isinstance(value, bool | int | float | str | Tensor)
 
 
-def _copy(value: Any) -> Any:
-    """Copy a leaf of a State. Tuples become lists, which torch accepts too (betas). Any: leaves have many types."""
+def _copy(value: Any) -> Any:  # Any: leaves of a state have many types
+    """Return a copy of a value of the optimizer's state. Tuples (betas) become lists, which torch accepts, too."""
     if isinstance(value, Tensor):
         return whole(value)
     if isinstance(value, tuple | list):

@@ -21,7 +21,7 @@ def plain(text: object) -> str:
 def columns(rows: Iterable[Sequence[object]], names: Sequence[str] = (), left: int | None = None) -> "Table":
     """Make a rich table. Cells are written literally, without markup.
 
-    rows: the cells of each row. names: of the columns; if empty, the table has no header.
+    rows: the cells of each row. names: names of the columns; if empty, the table has no header.
     left: number of left-aligned columns; the columns after them are right-aligned. None aligns all columns left.
     """
     from rich.table import Table
@@ -40,7 +40,7 @@ def columns(rows: Iterable[Sequence[object]], names: Sequence[str] = (), left: i
 def aligned(rows: Iterable[Sequence[object]], names: Sequence[str] = (), left: int | None = None) -> str:
     """Return a table with aligned columns as plain text. No cell is folded.
 
-    rows: the cells of each row. names: of the columns; if empty, the table has no header.
+    rows: the cells of each row. names: names of the columns; if empty, the table has no header.
     left: number of left-aligned columns; the columns after them are right-aligned. None aligns all columns left.
 
     >>> print(aligned([("Actor", 3), ("Critic", 12)], ("player", "moves"), left=1))

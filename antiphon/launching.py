@@ -114,9 +114,9 @@ def launch(
     the whole batch.
     threads: torch threads of each worker. deadline: seconds to wait for a message. record: whether to record the times
     of all actions (`Played.recording`).
-    run: the run's name, unique on the cluster. address: of a Ray cluster, or "local" to start Ray on this machine.
-    Raises ExperimentError, ClusterError, VersionError, PlacementError, OracleError, AgentError or TransportError, and
-    then leaves nothing running.
+    run: the run's name, unique on the cluster. address: address of a Ray cluster, or "local" to start Ray on this
+    machine. Raises ExperimentError, ClusterError, VersionError, PlacementError, OracleError, AgentError or
+    TransportError, and then leaves nothing running.
     """
     name = run or f"{grammar.name}-{uuid.uuid4().hex[:8]}"
     apart = placement or (spread(grammar) if executor == "ray" else None)
@@ -154,7 +154,7 @@ def agent(
     optimizer: name of a torch optimizer. agent: "torch"; or your own class, or "module:Class", instead of a torch
     optimizer. every, start: the rounds in which the parameters are updated. clip_*, scheduler*: for torch optimizers.
     on_failure: after a failure of your own class: end the run ("fail"), skip the update ("skip"), or also make a new
-    agent ("restart"). arguments: of the optimizer, or of your own class.
+    agent ("restart"). arguments: arguments of the optimizer, or of your own class.
 
     >>> agent("SGD", lr=0.1, momentum=0.9, clip_norm=1.0).description
     'SGD(lr=0.1, momentum=0.9), norm <= 1.0'

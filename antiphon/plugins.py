@@ -38,8 +38,7 @@ def find(what: str, name: str, group: str = "", library: Iterable[str] = ()) -> 
     """Import the function or class that `name` refers to, and return it.
 
     name: "module:attribute", or the name of an entry point in the group `group`. what: what the user asked for, such as
-    "agent", for error messages. library: built-in names, listed in the message about an unknown name. Any: the caller
-    checks the results of the callable.
+    "agent", for error messages. library: built-in names, listed in the message about an unknown name.
     Raises ExperimentError if the name is unknown, its module cannot be imported, or the attribute is not callable.
     """
     if ":" in name or not group:

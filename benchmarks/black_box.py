@@ -110,9 +110,9 @@ class Falling:
 def players(dimension: int, deviation: float) -> dict[str, tuple[Grammar, float, int]]:
     """Return for each player, by name: the grammar, the length of the first step, and the number of queries per move.
 
-    deviation: of the noise in the values. The first step is the longest step that surely decreases the function. With
-    one random direction per move, the expected square of the estimated gradient is `dimension` times the squared
-    gradient. So the step is `dimension` times shorter.
+    deviation: deviation of the noise in the values. The first step is the longest step that surely decreases the
+    function. With one random direction per move, the expected square of the estimated gradient is `dimension` times the
+    squared gradient. So the step is `dimension` times shorter.
     """
     signs = rademacher((dimension,), batch=1, scale=RADIUS, dtype=torch.float64)
     axes = coordinates(dimension, scale=RADIUS, dtype=torch.float64)
@@ -126,7 +126,7 @@ def players(dimension: int, deviation: float) -> dict[str, tuple[Grammar, float,
 def agent_of(step: float, deviation: float) -> AgentSpecification:
     """Return the agent: constant steps if there is no noise; with noise, falling steps.
 
-    Falling steps are half as long after 1 / (step * FLATTEST) moves. deviation: of the noise in the values.
+    Falling steps are half as long after 1 / (step * FLATTEST) moves. deviation: deviation of the noise in the values.
     """
     if not deviation:
         return agent("SGD", lr=step)

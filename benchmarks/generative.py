@@ -73,7 +73,7 @@ def autoencoder(seed: int) -> None:
 
 
 def vae_text(rows: list[list[object]], told: list[float]) -> str:
-    """Return the text about the variational autoencoder for RESULTS.md. rows: of the table.
+    """Return the text about the variational autoencoder for RESULTS.md. rows: rows of the table.
 
     told: bounds on test images.
     """
@@ -153,7 +153,7 @@ def apart_from(one: Tensor, two: Tensor) -> tuple[str, str]:
 
 
 def gan_text(rows: list[list[str]]) -> str:
-    """Return the text about the GAN for RESULTS.md. rows: of the table."""
+    """Return the text about the GAN for RESULTS.md. rows: rows of the table."""
     header = ["against 500 test images", "L, mean of 500 rounds", "squared discrepancy", "own nearest neighbour"]
     return (
         "`python -m benchmarks.generative --only gan`: the experiment `gan-mnist`, convolutional, non-saturating, on "

@@ -105,8 +105,8 @@ def audited(workers: int, repetitions: int) -> float:
 def started(workers: int) -> tuple[float, float]:
     """Start `workers` workers. Return the seconds that this takes, and the bytes of memory of one worker.
 
-    Shared pages are divided among the processes that share them. The workers are forked from a process that has
-    imported torch, as those of `antiphon run` are.
+    Shared pages are divided among the processes that share them. As in `antiphon run`, the
+    workers are forked from a process that has imported torch.
     """
     began = time.perf_counter()
     pool = Pool(workers)

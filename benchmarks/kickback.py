@@ -68,7 +68,7 @@ convex functions of their first layer."""
 class Task:
     """Standardised training and test data, (n, inputs) and (n, 1) each, and the training settings.
 
-    widths: of the hidden layers. rounds: length of the training. every: rounds between two evaluations.
+    widths: widths of the hidden layers. rounds: length of the training. every: rounds between two evaluations.
     """
 
     train: tuple[Tensor, Tensor]

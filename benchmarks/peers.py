@@ -1,6 +1,6 @@
 """Two faster ways to train a network on several processes: Ray's compiled graphs, and torch RPC.
 
-The layers, the loss and the data are those of `benchmarks.naive`.
+The network, the loss and the data are the same as in `benchmarks.naive`.
 """
 
 import tempfile

@@ -26,7 +26,7 @@ def grid(images: Tensor, columns: int) -> Tensor:
 def draw(name: str, pictures: Mapping[str, Tensor], curves: Mapping[str, Curves]) -> Path:
     """Draw a row of image grids and of curve panels, and save it as benchmarks/<name>.png. Returns the path.
 
-    pictures: images by title. curves: by the label of the panel's y axis; the x axis is rounds.
+    pictures: images by title. curves: the curves of each panel, by the label of its y axis. The x axis is rounds.
     """
     count = len(pictures) + len(curves)
     figure, axes = pyplot.subplots(1, count, figsize=(4.2 * count, 4.2), layout="constrained")

@@ -73,7 +73,7 @@ def ours(
 ) -> Play:
     """Start the pipeline on Ray with a player for each layer. Return the function that plays rounds.
 
-    order: of the steps. parts: number of pieces of the network on each worker. skip: whether there is a skip
+    order: order of the steps. parts: number of pieces of the network on each worker. skip: whether there is a skip
     connection.
     """
     names = [f"Layer{index}" for index in range(sizes.layers)]

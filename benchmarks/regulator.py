@@ -87,8 +87,8 @@ class Witness:
 def game(gain: Tensor, capacity: int) -> Grammar:
     """Make a Deviator-Actor-Critic grammar on the regulator.
 
-    gain: Actor's initial gain. capacity: of the replay memory. Critic is quadratic and Deviator affine, so they can
-    represent the exact solution.
+    gain: Actor's initial gain. capacity: capacity of the replay memory. Critic is quadratic and Deviator affine, so
+    they can represent the exact solution.
     """
     state, action = SYSTEM.widths
     return dac(

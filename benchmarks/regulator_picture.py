@@ -36,7 +36,7 @@ class Curves:
 
 @dataclass(frozen=True)
 class Learned:
-    """The values and slopes (dQ/da) over n states after training: learned and true.
+    """The learned values and slopes (dQ/da) of n states after training, and the true values and slopes.
 
     value, true_value: (n,). slope, true_slope: (n, action). curves: the evaluations during training.
     """
@@ -51,7 +51,7 @@ class Learned:
 def draw(path: Path, still: Learned, moving: Learned, best: Tensor, least: float) -> None:
     """Draw six panels, and save the picture. The upper three panels show the constant Actor.
 
-    still, moving: results with a constant and a learning Actor. best: the optimal gain; least: its cost.
+    still, moving: results with a constant and a learning Actor. best: the optimal gain. least: the cost of this gain.
     """
     figure, axes = pyplot.subplots(2, 3, figsize=(15, 8.5), layout="constrained")
     _scatter(axes[0, 0], "Critic's value at mu(s), Actor still", still.value, still.true_value)

@@ -1,4 +1,4 @@
-"""The same network as our pipelines, as stages of torch.distributed.pipelining, to compare with.
+"""Runs the network of antiphon's pipelines with torch.distributed.pipelining, to compare the times.
 
 Each worker is a process.
 """

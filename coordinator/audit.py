@@ -17,7 +17,8 @@ def audit(schedule: Schedule, statistics: Iterable[WorkerStatistics], first: int
 
     The statistics must show each message sent and received, each move of a player, and each all-reduce between
     replicas. All replicas of a player must hold equal parameters.
-    statistics: of every worker. first: the first round of the batch. rounds: number of rounds that were played.
+    statistics: statistics of every worker. first: the first round of the batch. rounds: number of rounds that were
+    played.
     Raises ProtocolError that names the message, all-reduce or player, its workers, and the first round that is missing
     or doubled.
     """
@@ -51,7 +52,7 @@ def audit(schedule: Schedule, statistics: Iterable[WorkerStatistics], first: int
 
 
 def _due(rounds: range, when: When) -> list[range]:
-    """Return those of `rounds` in which a step with the condition `when` is due, as the ranges of a `RoundTally`."""
+    """Return the rounds of `rounds` in which a step with the condition `when` is due, as ranges of a `RoundTally`."""
     return [rounds] if rounds and when == ALWAYS else RoundTally(filter(when.active, rounds)).ranges
 
 

@@ -36,7 +36,7 @@ class Manifest:
 def save_states(folder: Path, states: Mapping[str, State]) -> tuple[str, ...]:
     """Write two files per state into `folder`: its tensors (safetensors) and its other values (JSON).
 
-    states: by name. Returns the names of the states. Raises ExperimentError, before anything is written, if a state
+    states: the states by name. Returns their names. Raises ExperimentError, before anything is written, if a state
     cannot be saved and loaded without change.
     """
     split = {name: split_state(name, state) for name, state in states.items()}
@@ -51,7 +51,7 @@ def save_states(folder: Path, states: Mapping[str, State]) -> tuple[str, ...]:
 
 
 def load_states(folder: Path, names: Iterable[str]) -> dict[str, State]:
-    """Return the states with these names from a checkpoint's folder.
+    """Return the states `names` from the folder of a checkpoint, by name.
 
     Raises ExperimentError if a file is missing or damaged.
     """
@@ -126,7 +126,7 @@ _PLAIN = (type(None), bool, int, float, str, np.float64)
 def split_state(name: str, state: State) -> tuple[str, dict[str, Tensor]]:
     """Return a state as JSON text, and a dict of its tensors.
 
-    In the text, each tensor is replaced by its key in the dict. name: of the state, for errors.
+    In the text, each tensor is replaced by its key in the dict. name: name of the state, for errors.
     Raises ExperimentError if the state cannot be saved and loaded without change.
     """
     tensors: dict[str, Tensor] = {}

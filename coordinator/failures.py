@@ -30,7 +30,7 @@ class Standing:
 
 
 def gather(
-    calls: Mapping[str, Any],
+    calls: Mapping[str, Any],  # Any: Ray's references and handles have no common type
     handles: Mapping[str, Any],
     what: str,
     deadline: float | None,
@@ -43,7 +43,6 @@ def gather(
     nodes, for the error text.
     If several calls fail, raises only the most likely cause: first a dead worker, then an error in a worker's code,
     then a deadline or a lost connection. Raises DeadlineError with the name of a worker that does not answer in time.
-    Any: Ray's references and handles have no common type.
     """
     names = {call: name for name, call in calls.items()}
     waiting, failures, results = list(names), {}, {}

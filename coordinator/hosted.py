@@ -1,4 +1,4 @@
-"""The objects of one worker: its players, their agents and clones, its oracles, and the operators made for them."""
+"""The objects that live on one worker: players, agents, clones, oracles, and the operators that compute with them."""
 
 import functools
 import hashlib
@@ -37,7 +37,7 @@ class Hosted:
     """The players, agents, clones, oracles and operators that live on one worker."""
 
     def __init__(self, assignment: Assignment, worker: str, device: torch.device = CPU) -> None:
-        """Make the objects of `worker`. device: of players, operators and losses. Oracles compute on the CPU."""
+        """Make all objects of `worker`. Players, operators and losses compute on `device`, oracles on the CPU."""
         keep_freed_memory()
         self._assignment, self._grammar, self.worker, self.device = assignment, assignment.grammar, worker, device
         self._shares = _shares(assignment.schedule, worker)
@@ -63,17 +63,18 @@ class Hosted:
             self._refuse_coupled(name)
 
     def begins_query(self, node: Node, microbatch: Share | None = None) -> Begin:
-        """Return a function that seeds the random streams for a node of Q. Call it before each query of the node.
+        """Return a function of the round that seeds the random streams for a node of the Query graph.
 
-        Each replica and each micro-batch has its own streams.
+        It is called before each query of the node. Each replica and each micro-batch has its own seed.
         """
         own = [_nth(share) for share in (self._shares.get(node.name), microbatch) if share]
         return self._begin(draws_from_torch_alone(self.code(node)), "node", node.name, *own)
 
     def begins_response(self, node: ResponseNode, microbatch: Share | None = None) -> Begin | None:
-        """Return a function that seeds the random streams for a product or a map of R; None if none is needed.
+        """Return a function of the round that seeds the random streams for a node of the Response graph.
 
-        Backward passes of torch's and antiphon's own operators, and antiphon's own maps, draw no random numbers.
+        Returns None if the node draws no random numbers: a sum, antiphon's own functions, and backward passes of
+        operators of torch and antiphon.
         """
         match node:
             case Product(of=of):
@@ -86,16 +87,16 @@ class Hosted:
         return self._begin(False, "response", node.name, *own) if draws else None
 
     def begins_agent(self, what: str, player: str) -> Begin | None:
-        """Return a function that seeds the random streams of a player's agent. All replicas get the same seed.
+        """Return a function of the round that seeds the random streams for an agent (the optimizer of a player).
 
-        what: "hear" (the agent receives a response) or "agent" (it moves). Returns None for torch's optimizers, which
-        draw no random numbers.
+        what: "hear" if the agent next receives a gradient, "agent" if it next updates the parameters. All replicas get
+        the same seed. Returns None for torch's optimizers, which draw no random numbers.
         """
         specification = self._assignment.agents[player]
         return None if specification.in_place else self._begin(False, what, player)
 
     def code(self, node: Node) -> object:
-        """Return the object whose code runs in a query of a node of Q: a module, an oracle or a factory."""
+        """Return the object whose code runs when `node` is queried: a module, an oracle or a factory."""
         match node.kind:
             case Kind.PLAYER:
                 return self.players[node.owner].module
@@ -111,16 +112,17 @@ class Hosted:
         return beginning(stream(self._assignment.seed, *names), generators(self.device), torch_alone)
 
     def agent_of(self, player: str) -> Player:
-        """Return the `Player` object on this worker whose agent receives the gradients of `player`, and moves.
+        """Return the `Player` object of `player` on this worker, with its module and its agent (optimizer).
 
-        If the player's operator is on another worker, the object has a copy of the parameters.
+        If another worker plays the player's module, and only the agent is on this worker, the object holds a second
+        copy of the module. The agent updates the parameters of this copy.
         """
         return self.agents.get(player) or self.players[player]
 
     def operator(self, node: Node, microbatch: Share | None = None) -> Operator:
-        """Return a new operator (a gray box) for one node of Q, or for one of its micro-batches.
+        """Make the operator that queries one node of the Query graph, or one micro-batch of the node.
 
-        It can compute the gradients that R takes from the node.
+        The operator can also compute the vector-Jacobian products of the node that the Response graph contains.
         """
         products = self._products.get(node.name, [])
         toward = sorted({index for product in products for index in product.toward})
@@ -147,7 +149,7 @@ class Hosted:
     def answer(
         self, node: Node, microbatch: Share | None = None
     ) -> Callable[[Sequence[Tensor], int], tuple[Tensor, ...]]:
-        """Return the function that queries one node of Q. If the node belongs to an oracle, each answer is checked."""
+        """Return a function (inputs, round) -> outputs that queries `node`. It checks the answers of oracles."""
         if node.kind is not Kind.ORACLE:
             return self.gray_box(node, microbatch).query
         if self._grammar.query.box_of(node) is Box.BLACK:
@@ -156,21 +158,22 @@ class Hosted:
         return partial(self._gray_answer, self.gray_box(node))
 
     def gray_box(self, node: Node, microbatch: Share | None = None) -> Operator:
-        """Return the operator of a node. The first call makes the operator; later calls return the same one."""
+        """Return the operator of `node`. The first call makes the operator; later calls return the same operator."""
         key = node.name, microbatch
         if key not in self._operators:
             self._operators[key] = self.operator(node, microbatch)
         return self._operators[key]
 
     def forget(self) -> None:
-        """Drop the data that queries kept for responses. A response without a query in its own round is refused."""
+        """Drop the data that all operators kept from their last query. A response then needs a new query."""
         for operator in self._operators.values():
             operator.forget()
 
     def state(self) -> dict[str, State]:
-        """Return the states of this worker's objects, by name, on the CPU. Of replicas only the first returns states.
+        """Return the states of this worker's players, agents, clones and oracles, by name, on the CPU.
 
-        If players are sharded, this is a collective call: all of their replicas must make it together.
+        The first replica of a worker returns all states, the other replicas return an empty dict. If players are
+        sharded, this is a collective call: all of their replicas must make it together.
         """
         first = self.worker in dict(self._assignment.placement.workers)
         asked = {name: each for name, each in self._stateful().items() if first or name in self._sharded}
@@ -179,22 +182,23 @@ class Hosted:
 
     @property
     def shared(self) -> tuple[str, ...]:
-        """The replicas that hold the shards of sharded players here, including this worker; empty if there are none."""
+        """All replicas of this worker, including itself, if it holds shards of sharded players; else empty."""
         at_home = {self._assignment.placement.host_of[name] for name in self._assignment.placement.sharded}
         groups = (group for at, group in self._assignment.placement.replicas_of.items() if at in at_home)
         return next((group for group in groups if self.worker in group), ())
 
     def shard(self, mesh: DeviceMesh) -> None:
-        """Keep only a shard of each parameter of the sharded players here. Call it before any query."""
+        """Replace each parameter of this worker's sharded players by its local shard. Call it before any query."""
         for name in self._assignment.placement.sharded:
             if name in self.players:
                 self.players[name].shard(mesh)
         self._sharded = frozenset(self._assignment.placement.sharded)
 
     def digests(self) -> dict[str, str]:
-        """Return a digest of the parameters of each replicated player here. Equal digests mean equal bits.
+        """Return a digest of the parameters of each replicated player on this worker, by player.
 
-        Sharded players are left out, because each replica holds a different shard.
+        Two replicas with equal parameters, bit by bit, have equal digests. Sharded players are left out, because each
+        replica holds a different shard.
         """
         if self.worker not in self._assignment.placement.replicated:
             return {}
@@ -202,7 +206,7 @@ class Hosted:
         return {name: digest(player.parameters) for name, player in whole.items()}
 
     def load(self, states: Mapping[str, State]) -> None:
-        """Load states that `state` returned. The states of other workers' objects are ignored.
+        """Load states that the method `state` returned into this worker's objects. Other states are ignored.
 
         Raises ProtocolError if a state is missing or does not fit its object.
         """
@@ -225,23 +229,23 @@ class Hosted:
                 ) from error
 
     def _stateful(self) -> dict[str, Player | Clone | Oracle]:
-        """Return the objects here that have a state, by name. An agent apart from its operator: `player@agent`."""
+        """Return this worker's objects with a state, by name. An agent without its module is named `player@agent`."""
         apart = {f"{name}@agent": agent for name, agent in self.agents.items()}
         return {**self.players, **apart, **self.clones, **self.oracles}
 
     def report(self) -> dict[str, dict[str, float]]:
-        """Return the numbers that each oracle reports since the last call. Oracles without a report are left out."""
+        """Return the numbers that each oracle reports since the last call, by oracle. Empty reports are left out."""
         reports = {name: dict(oracle.report()) for name, oracle in self.oracles.items()}
         return {name: report for name, report in reports.items() if report}
 
     def close(self) -> None:
-        """Close every oracle."""
+        """Close all oracles of this worker."""
         for oracle in self.oracles.values():
             oracle.close()
 
     @cached_property
     def _products(self) -> Mapping[str, Sequence[Product]]:
-        """The products of R, grouped by the node of Q whose gradients they compute."""
+        """For each node of the Query graph: the vector-Jacobian products of the Response graph at this node."""
         found: dict[str, list[Product]] = {}
         for each in self._grammar.response.nodes:
             if isinstance(each, Product):
@@ -250,25 +254,25 @@ class Hosted:
 
     @cached_property
     def _responded(self) -> list[tuple[Respond, Product]]:
-        """The steps of this worker that compute products of R, if all of its steps are due, each with its product."""
+        """The steps of this worker that compute a vector-Jacobian product, each with the product's node."""
         own = (each for each in self._assignment.schedule.steps if isinstance(each, Respond))
         nodes = ((each, self._grammar.response.by_name[each.node]) for each in own if each.worker == self.worker)
         return [(step, node) for step, node in nodes if isinstance(node, Product)]
 
     @cached_property
     def _answers(self) -> Counter[tuple[str, Share | None]]:
-        """How often the operator of each node of Q and micro-batch responds on this worker if all steps are due."""
+        """The number of responses of each operator on this worker, by (node, micro-batch), if all steps are due."""
         return Counter((product.of, step.writes[0].microbatch) for step, product in self._responded)
 
     @cached_property
     def _responses(self) -> Counter[str]:
-        """How many parameter gradients each player gets on this worker if all of its steps are due."""
+        """The number of parameter gradients that each player gets on this worker, if all steps are due."""
         owners = {node.name: node.owner for node in self._grammar.query.nodes if node.kind is Kind.PLAYER}
         own = (each.of for step, each in self._responded if each.parameters and step.part is not Part.UPSTREAM)
         return Counter(owners.get(node, "") for node in own)
 
     def _refuse_coupled(self, player: str) -> None:
-        """Raise PlacementError if a player couples the examples of a batch that replicas or micro-batches divide."""
+        """Raise PlacementError if a player's batch is divided although an output depends on several examples."""
         query, by_name = self._grammar.query, self._grammar.query.by_name
         mine = (
             step for step in self._assignment.schedule.steps if isinstance(step, Query) and step.worker == self.worker
@@ -311,7 +315,7 @@ class Hosted:
 
     @contextmanager
     def _making(self, what: str, name: str) -> Iterator[None]:
-        """Return a context for a player's or oracle's code, with own random streams. It restores torch's settings."""
+        """Return a context for making or loading an object, with its own random streams and the run's settings."""
         with self._assignment.state.entered(), making(self._assignment.seed, what, name):
             yield
 
@@ -339,7 +343,7 @@ class Hosted:
         return box.query(inputs, round)
 
     def _asking(self, node: Node) -> Callable[[Sequence[Tensor], int], tuple[Tensor, ...]]:
-        """Return the function that asks an oracle the question of a node of Q, and checks the answer."""
+        """Return a function that asks the oracle of `node` the question of this node, and checks the answer."""
         query, on_host = self._grammar.query, self.device == CPU
         answer = torch.enable_grad()(self.oracles[node.owner].answer)  # code of users, and a round records nothing
         question, sizes = query.question_of(node), query.sizes
@@ -353,7 +357,7 @@ class Hosted:
 
 
 def digest(parameters: Iterable[Tensor]) -> str:
-    """Return a digest of the bytes of these tensors: 16 hexadecimal digits.
+    """Return a digest of the bytes of all tensors in `parameters`, as 16 hexadecimal digits.
 
     >>> digest([torch.zeros(2)]) == digest([torch.zeros(2)]) != digest([torch.tensor([0.0, -0.0])])
     True
@@ -365,9 +369,9 @@ def digest(parameters: Iterable[Tensor]) -> str:
 
 
 def _refuse_shared(players: Mapping[str, Player]) -> None:
-    """Raise GrammarError if two players share a tensor.
+    """Raise GrammarError if two players share a parameter or buffer.
 
-    Two agents would both update the tensor. On two workers, each player would have its own copy instead.
+    On one worker, both agents would update it. On two workers, each player would have its own copy.
     """
     owners: dict[int, str] = {}
     for name, player in players.items():
@@ -381,7 +385,7 @@ def _refuse_shared(players: Mapping[str, Player]) -> None:
 
 
 def _shares(schedule: Schedule, worker: str) -> Mapping[str, Share]:
-    """Return the share that a worker computes of each divided node of Q, by the node's name."""
+    """Return, by node, the slice of the batch that `worker` computes. Nodes that are not divided are left out."""
     mine = (step for step in schedule.steps if isinstance(step, Query) and step.worker == worker)
     return {step.node: slot.share for step in mine for slot in step.writes if slot.share is not None}
 

@@ -1,4 +1,4 @@
-"""The executor `inline`: plays all workers of a placement in this process, in the schedule's order, without Ray."""
+"""The executor "inline": it plays the steps of all workers in one process, in the schedule's order, without Ray."""
 
 from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping
@@ -33,11 +33,11 @@ Watch: TypeAlias = Callable[[int, Mapping[Slot, Tensor]], None]
 
 @final
 class InlineExecutor:
-    """Plays rounds in this process and this thread.
+    """Plays the rounds of all workers in the process and thread of the caller.
 
-    If the placement has several workers, their messages go through the `local` channel, transfer by transfer, as the
-    schedule says. While it plays, it uses the assignment's number of threads and torch settings, and its own global
-    random streams. Afterwards it restores those of the caller.
+    If the placement has several workers, messages between them go through the channel "local". During a call, the
+    executor sets the assignment's number of threads and torch settings, and uses its own global random streams.
+    Afterwards it restores those of the caller.
     """
 
     def __init__(
@@ -48,11 +48,11 @@ class InlineExecutor:
         watch: Watch | None = None,
         device: torch.device = CPU,
     ) -> None:
-        """Make the objects of all workers.
+        """Make the players, oracles, operators and channels of all workers.
 
-        watch: a function that is called at the end of each round, with the round and all of its values by slot. It must
-        not change them. deadline: seconds that a message may take. device: of players, operators and losses; oracles
-        stay on the CPU. Messages of a placement with several workers go through host memory.
+        watch: a function that is called at the end of each round. Its arguments are the round, and all values of the
+        round by slot; it must not change them. deadline: seconds to wait for a message. device: device of the players,
+        operators and losses; oracles stay on the CPU. Messages between workers go through host memory.
         """
         verify(assignment.schedule)
         self.assignment, self._watch = assignment, watch
@@ -63,16 +63,16 @@ class InlineExecutor:
 
     @property
     def round(self) -> int:
-        """The next round to play. Raises ProtocolError while a round is played, or if the last round failed."""
+        """The number of the next round. Raises ProtocolError while a round is played, or if the last round failed."""
         return self._boundary.round
 
     def play(self, rounds: int) -> Played:
-        """Play the next rounds. Blocks.
+        """Play the next `rounds` rounds, and return their losses and statistics. Blocks.
 
-        After the first Ctrl-C, the current round is completed, and then KeyboardInterrupt is raised. The run is then at
-        a round boundary. A second Ctrl-C raises at once.
-        Raises the error of a step, with the worker's name and the round. After an interrupted round, the run is at no
-        round boundary: `round`, `play`, `states` and `save` raise ProtocolError until `load`.
+        After the first Ctrl-C, the current round is completed, and then KeyboardInterrupt is raised. After a second
+        Ctrl-C, KeyboardInterrupt is raised at once.
+        Raises the error of a step, with the worker's name and the round as attributes. If a round was not completed,
+        `round`, `play`, `states` and `save` raise ProtocolError until `load` is called.
         """
         rounds = checked_rounds(rounds)
         torch_alone = all(hosted.torch_alone for hosted in self._hosted.values())
@@ -106,12 +106,12 @@ class InlineExecutor:
             return {name: state for hosted in self._hosted.values() for name, state in hosted.state().items()}
 
     def modules(self) -> Mapping[str, nn.Module]:
-        """Return the torch module of each player and clone, by name. Do not change them."""
+        """Return the torch module of each player and clone, by name. The caller must not change the modules."""
         found = [(hosted.players | hosted.clones).items() for hosted in self._hosted.values()]
         return {name: each.module for items in found for name, each in items}
 
     def load(self, states: Mapping[str, State], round: int) -> None:
-        """Load the states of a round boundary, and continue at `round`. Also allowed after an interrupted round."""
+        """Load states that `states` returned, and continue with round `round`. Allowed after a failed round, too."""
         round = checked_rounds(round)
         broken = self._boundary.left
         with self._boundary.crossing("load", anew=True):
@@ -124,7 +124,7 @@ class InlineExecutor:
             self._boundary.arrive(round)
 
     def save(self, folder: Path) -> None:
-        """Write a checkpoint: every state, then the manifest."""
+        """Write a checkpoint into `folder`: the state of every player, agent, clone and oracle, then the manifest."""
         files = save_states(folder, self.states())
         write_manifest(folder, Manifest(self.assignment.grammar.signature, self.round, self.assignment.seed, files))
 
@@ -134,7 +134,7 @@ class InlineExecutor:
         return False
 
     def close(self) -> None:
-        """Close channels and oracles. May be called twice."""
+        """Close all channels and oracles. May be called twice."""
         self._boundary.end()
         self._release()
 
@@ -152,7 +152,7 @@ class InlineExecutor:
         self.close()
 
     def _begin(self) -> None:
-        """Make players, oracles, channels and programs anew, so that nothing remains of an interrupted round."""
+        """Make new players, oracles, channels and programs, so that nothing remains of a failed round."""
         session = Session(self.assignment.grammar.signature, self._generation, self._deadline)
         self._generation += 1
         with self._own_process():
@@ -162,9 +162,10 @@ class InlineExecutor:
             self._agenda = Agenda(self._merge(session))
 
     def _merge(self, session: Session) -> list[tuple[When, tuple[LocalProgram, int]]]:
-        """Make the channels and programs of all workers. Return the actions in the schedule's order, with conditions.
+        """Make the channels and programs of all workers. Return all of their actions in the schedule's order.
 
-        A transfer becomes two actions: the send of one worker, directly followed by the receive of the other.
+        Each action is returned with the rounds in which it is played, its program, and its index in this program. A
+        transfer becomes two actions: the send of one worker, directly followed by the receive of the other worker.
         """
         schedule, exchange = self.assignment.schedule, Exchange()
         self._channels = [
@@ -189,9 +190,10 @@ class InlineExecutor:
 
     @contextmanager
     def _own_process(self, torch_alone: bool = False) -> Iterator[None]:
-        """Return a context with the assignment's threads, settings and random streams. Its end restores the caller's.
+        """Return a context with the assignment's number of threads and torch settings, and with its own random streams.
 
-        torch_alone: leave out numpy's and Python's random streams, because no code in the context draws from them.
+        At its end, those of the caller are restored. torch_alone: do not save and restore the random streams of numpy
+        and Python, because no code in the context draws from them.
         """
         before = torch.get_num_threads()
         devices = [self._device.index or 0] if self._device.type == "cuda" else []

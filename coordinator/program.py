@@ -1,4 +1,4 @@
-"""A local program: the actions of one worker, played step by step in every round."""
+"""The program of one worker: it plays the actions of the worker in order, in every round."""
 
 import time
 import traceback
@@ -36,7 +36,7 @@ Answer: TypeAlias = Callable[[Sequence[Tensor], int], tuple[Tensor, ...]]
 
 
 class LocalProgram:
-    """Plays the actions of one worker. Other threads may read `cursor`: the round, and the index of the action."""
+    """Plays the actions of one worker. Other threads may read `cursor`: current round, index of the current action."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class LocalProgram:
         channel: Channel,
         keep: bool = False,
     ) -> None:
-        """Compile the actions of `worker`.
+        """Compile the actions of `worker` into functions of the round.
 
         keep: keep all values until the end of the round, for `held`. Else a round with micro-batches drops each value
         after its last use.
@@ -72,9 +72,9 @@ class LocalProgram:
         self.cursor: tuple[int, int] = (-1, 0)
 
     def play(self, first: int, rounds: int, brake: Brake) -> WorkerStatistics:
-        """Play rounds `first` to `first + rounds - 1`, or fewer if the brake ends the batch. Blocks.
+        """Play rounds `first` to `first + rounds - 1`, or fewer if `brake` stops them. Return statistics. Blocks.
 
-        Raises an AntiphonError of a step as it is. Any other exception of a step becomes a RoundError.
+        If a step raises an AntiphonError, it is raised unchanged. Any other exception of a step becomes a RoundError.
         """
         self.begin()
         with torch.no_grad():
@@ -88,16 +88,16 @@ class LocalProgram:
         return self.end()
 
     def begin(self) -> None:
-        """Begin a batch of rounds with new statistics."""
+        """Begin a batch of rounds: replace the statistics by empty ones, and start to measure the time."""
         self._statistics, self._started = WorkerStatistics(self.worker), time.perf_counter()
         self._statistics.track = Track(clock()) if self._record else None
 
     def held(self) -> dict[Slot, Tensor]:
-        """Return this worker's values of this round, by slot: of Q, R and moves. They last until `finish_round`."""
+        """Return all values of the current round on this worker, by slot. `finish_round` drops these values."""
         return {slot: flat(self._values[key]) for slot, key in self._slots.items() if key in self._values}
 
     def finish_round(self) -> None:
-        """End the round: drop all of its values."""
+        """End the current round: drop all of its values, and count the round."""
         self._values.clear()
         self._unused.update(self._uses)
         self._hosted.forget()
@@ -112,7 +112,7 @@ class LocalProgram:
         return self._statistics
 
     def step(self, position: int, round: int) -> None:
-        """Play the action at index `position` in one round. Errors carry the worker and the round."""
+        """Play the action with index `position` in `round`. Errors have attributes for the worker and the round."""
         try:
             self._plays[position](round)
         except AntiphonError as error:
@@ -202,7 +202,7 @@ class LocalProgram:
         return counted
 
     def _noted(self, node: Node, answer: Answer, microbatch: Share | None) -> Answer:
-        """Return a function that also notes the loss of a round: the mean over its micro-batches."""
+        """Return `answer`, wrapped so that each call also adds the loss to the statistics: one mean per round."""
         part, first = fraction(self._grammar, node, microbatch), microbatch is None or microbatch.index == 0
 
         def noted(values: Sequence[Tensor], round: int) -> tuple[Tensor, ...]:
@@ -245,7 +245,7 @@ class LocalProgram:
         return torch.full((), weight, dtype=dtype, device=self._hosted.device)
 
     def _combine(self, action: steps.Respond, operation: Callable[..., Tensor], resting: bool = False) -> Play:
-        """Compile a response that computes one message from several. resting: leave out messages that are not due."""
+        """Compile a response that combines several messages. resting: leave out messages that this round lacks."""
         values, reads, (write,) = self._values, self._keys(action.reads), self._keys(action.writes)
 
         def play(round: int) -> None:

@@ -26,8 +26,8 @@ CANCELLED = 1e-3
 def check_regrouping(regrouping: Regrouping, *, rounds: int = 2, seed: int = 0, bound: float = 1e-10) -> float:
     """Play a grammar and its regrouped form from equal parameters, and compare the gradients that the players receive.
 
-    rounds: number of rounds to play; no player moves. seed: of both runs. bound: largest relative difference that is
-    accepted.
+    rounds: number of rounds to play; no player moves. seed: seed of both runs. bound: largest relative difference that
+    is accepted.
     Returns the largest relative difference. A difference is relative to the largest number that the corresponding
     players of the original grammar received, or to a thousandth of the largest number that any player received, if that
     is larger. In float64 only rounding differs.
@@ -59,9 +59,9 @@ def check_regrouping(regrouping: Regrouping, *, rounds: int = 2, seed: int = 0, 
 def carried(regrouping: Regrouping, states: States, fresh: States) -> dict[str, State]:
     """Return states with which a run of the regrouped grammar continues a run of the original grammar.
 
-    states: of the original run. fresh: of the regrouped run at its start. Parameters of players and clones are carried
-    over, and also the states of oracles that both grammars have. Agents and buffers keep their fresh states, because
-    the state of an agent (momentum, for example) may not decompose.
+    states: states of the original run. fresh: states of the regrouped run at its start. Parameters of players and
+    clones are carried over, and also the states of oracles that both grammars have. Agents and buffers keep their fresh
+    states, because the state of an agent (momentum, for example) may not decompose.
     """
     numbers = {name: _vector(player, states[name]) for name, player in _everybody(regrouping.origin).items()}
     found = {name: states.get(name, state) for name, state in fresh.items()}

@@ -36,8 +36,8 @@ def refuse_shared_devices(group: tuple[str, ...], sites: Mapping[str, Site]) -> 
 def join_group(connection: Connection, group: tuple[str, ...], me: str, host: str, device: torch.device) -> DeviceMesh:
     """Make torch's default process group from the workers in `group`, for `fully_shard`. Blocks until all have joined.
 
-    me: this worker, one of `group`. host: its address. Returns a device mesh of all workers in the group. Call
-    `leave_group` later.
+    me: this worker, one of `group`. host: address of this worker. Returns a device mesh of all workers in the group.
+    Call `leave_group` later.
     """
     # By default gloo uses the address of the machine's host name. It must use the address that the peers know.
     os.environ.setdefault("GLOO_SOCKET_IFNAME", interface_of(host))

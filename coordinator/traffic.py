@@ -25,7 +25,7 @@ class Traffic:
 
 
 def planned(schedule: Schedule, rounds: range) -> tuple[Traffic, ...]:
-    """Return the traffic on each edge that a schedule plans for these rounds."""
+    """Return the traffic on each edge that a schedule plans for the rounds in `rounds`."""
     counts = [(step.edge, sum(map(step.when.active, rounds))) for step in schedule.transfers.values()]
     return tuple(Traffic(edge, messages, messages * edge.bytes) for edge, messages in counts)
 
@@ -58,7 +58,7 @@ class Summed:
 
 
 def planned_sums(schedule: Schedule, rounds: range, sharded: Iterable[str] = ()) -> tuple[Summed, ...]:
-    """Return number and bytes of the terms of each all-reduce that a schedule plans for these rounds.
+    """Return number and bytes of the terms of each all-reduce that a schedule plans for the rounds in `rounds`.
 
     sharded: names of the workers whose players are sharded.
     """

@@ -47,7 +47,7 @@ def check_versions(here: Installed, others: Mapping[str, Installed]) -> None:
 def not_installed(name: str, error: object) -> VersionError | None:
     """Return a VersionError if Ray's `error` says that a machine cannot import antiphon or its dependencies, else None.
 
-    name: of the actor that was started on that machine, for the error text.
+    name: name of the actor that was started on that machine, for the error text.
     """
     text = str(error)
     if _FAILED_TO_IMPORT not in text:

@@ -81,7 +81,7 @@ def amounts(resources: Mapping[str, float]) -> str:
 
 
 def devices(shares: Iterable[float]) -> int:
-    """Return how many GPUs these demands need. A fraction must lie on one GPU; the largest fraction is placed first.
+    """Return the number of GPUs that all demands in `shares` need. A fraction is placed on one GPU, the largest first.
 
     >>> devices([0.5, 0.5, 2]), devices([0.6, 0.6, 0.3, 0.3]), devices([])
     (3, 2, 0)

@@ -16,8 +16,8 @@ from ray.util.placement_group import placement_group_table
 class Machine:
     """One Ray node that is alive.
 
-    address: IP address. total: its resources, by name. labels: Ray's labels of the node. free: the resources that are
-    not reserved.
+    address: IP address. total: amount of each resource of the node, by name. labels: Ray's labels of the node. free:
+    amount of each resource that is not reserved.
     """
 
     address: str

@@ -80,9 +80,9 @@ def ray_session(address: str | None = None, num_cpus: int | None = None, num_gpu
 
     If the context has started Ray, it stops Ray at its end and removes Ray's temporary folder. If this process is
     already connected to a Ray, that Ray is used, and it runs on after the context.
-    address: of a cluster to join; this machine must be one of its nodes. With "auto", Ray's cluster on this machine is
-    found. With None or "local", a Ray is started on this machine. num_cpus: logical CPUs, which limit how many
-    processes Ray starts at once; None is the number of cores. num_gpus: logical GPUs; None is the number that Ray
+    address: address of a cluster to join; this machine must be one of its nodes. With "auto", Ray's cluster on this
+    machine is found. With None or "local", a Ray is started on this machine. num_cpus: logical CPUs, which limit how
+    many processes Ray starts at once; None is the number of cores. num_gpus: logical GPUs; None is the number that Ray
     finds.
     Raises TransportError if Ray cannot be started, ClusterError or VersionError if it cannot be joined.
     """

@@ -28,7 +28,8 @@ PRELOADED = *_ROOMS, *_LIBRARIES_OF_RAY
 class ForkServer:
     """Starts a fork server, which imports torch in the background and ends with this process.
 
-    folder: for the server's socket. The path must be short, because the system limits the length of socket paths.
+    folder: folder for the server's socket. The path must be short, because the system limits the length of socket
+    paths.
     """
 
     def __init__(self, folder: str) -> None:

@@ -37,8 +37,8 @@ _STOPPED = 143
 class Job:
     """A Ray job as the cluster reports it.
 
-    status: pending, running, finished, stopped or failed. message: from Ray. began, ended: seconds since the epoch, or
-    0 if the job has not begun or ended.
+    status: pending, running, finished, stopped or failed. message: message from Ray. began, ended: seconds since the
+    epoch, or 0 if the job has not begun or ended.
     """
 
     name: str
@@ -65,7 +65,7 @@ class CodeBundle:
 
 @final
 class Jobs:
-    """The Ray jobs of a cluster. url: of the cluster's dashboard, such as http://HEAD:8265.
+    """The Ray jobs of a cluster. url: URL of the cluster's dashboard, such as http://HEAD:8265.
 
     All methods raise TransportError if the dashboard does not answer.
     """

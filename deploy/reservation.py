@@ -18,7 +18,7 @@ _NOBODY = Placement(())
 class Reservation:
     """A placement group with the resources of a placement, for all actors of a run.
 
-    name: of the placement group; it appears in errors of other runs. deadline: seconds to wait for busy resources.
+    name: name of the placement group; it appears in errors of other runs. deadline: seconds to wait for busy resources.
     Raises PlacementError at once if the cluster cannot satisfy the placement, after the deadline if it is too busy.
     """
 

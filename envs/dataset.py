@@ -110,12 +110,12 @@ def digits(
 def digits_arrays(
     split: Split = "train", image: bool = False, dtype: torch.dtype = torch.float32
 ) -> tuple[Tensor, Tensor]:
-    """Return one whole split of the handwritten digits, for evaluation: x in [0, 1], (items, 64), and y in 0..9,
-    (items,).
+    """Return one whole split of the handwritten digits, for evaluation, as two tensors x and y.
 
-    With `image`, x is (items, 1, 8, 8). Source: the 1797 images of scikit-learn's `load_digits`, the test set of
-    Alpaydin and Kaynak (1998), Optical Recognition of Handwritten Digits, UCI Machine Learning Repository,
-    https://doi.org/10.24432/C50P49, CC BY 4.0.
+    x contains the pixels, (items, 64), from 0 to 1. y contains the digits, (items,), int64 from 0 to 9. With `image`, x
+    is (items, 1, 8, 8). Source: the 1797 images of scikit-learn's `load_digits`, the test set of Alpaydin and Kaynak
+    (1998), Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, https://doi.org/10.24432/C50P49,
+    CC BY 4.0.
     """
     with np.load(io.BytesIO(files("antiphon.envs").joinpath("digits.npz").read_bytes())) as shipped:
         x, y = (torch.from_numpy(shipped[f"{split}_{column}"]) for column in "xy")

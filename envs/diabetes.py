@@ -18,18 +18,20 @@ def diabetes(
 ) -> OracleDeclaration:
     """Declare a Nature of diabetes patients, without a download (Efron et al. 2004, Least angle regression).
 
-    Question: sample() -> x, the patient, (batch, 10); y, the progression of the disease after a year, (batch, 1): both
-    standardised (see `diabetes_arrays`). split: "train" (353 patients) or "test" (89), always the same.
+    Question: sample() -> x, y. x contains ten variables of each patient, (batch, 10). y contains the progression of the
+    disease after a year, (batch, 1). Both have mean 0 and variance 1 over the training split. split: "train" (353
+    patients) or "test" (89), always the same.
     """
     return dataset(_diabetes, split, dtype, batch=batch, symbol=symbol)
 
 
 @typed
 def diabetes_arrays(split: Split = "train", dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
-    """Return one whole split of the diabetes data, for evaluation: x, (patients, 10), and y, (patients, 1).
+    """Return one whole split of the diabetes data, for evaluation, as two tensors x and y.
 
-    Every column and the target have mean 0 and variance 1 over the training split. So the unit of a squared error is
-    the variance of the training targets.
+    x contains ten variables of each patient, (patients, 10). y contains the progression of the disease after a year,
+    (patients, 1). Every column of x, and y, have mean 0 and variance 1 over the training split. So the unit of a
+    squared error is the variance of the training targets.
     """
     try:
         from sklearn.datasets import load_diabetes  # imported here, because it takes a second

@@ -190,7 +190,7 @@ _NUMBERS = (float, int, np.floating, np.integer)
 
 
 def _single(value: Any, kinds: str) -> Any:  # Any: an environment's answer; a number of Python
-    """Return the number in an array, tensor or list with one element, if its dtype is of these kinds; else None."""
+    """Return the only number in an array, tensor or list; None if there are several, or the dtype is not in `kinds`."""
     try:
         array = np.asarray(value)
     except (TypeError, ValueError, RuntimeError):

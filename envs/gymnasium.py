@@ -49,14 +49,16 @@ def nature(
     """Declare a Nature over `envs` copies of a Gymnasium environment with continuous actions.
 
     id: a name registered in Gymnasium; "module:id" if importing the module registers it; or a class or function that
-    makes an environment. keywords: of its constructor. vectorization: "async" runs each copy in its own process. Each
-    process must answer within `deadline` seconds. overlap: whether players learn while the environments step (see
-    `Nature`).
+    makes an environment. keywords: keyword arguments of its constructor. vectorization: "async" runs each copy in its
+    own process. Each process must answer within `deadline` seconds. overlap: whether players learn while the
+    environments step.
 
-    Questions, all float32:
-    observe() -> s, (envs, observation);
-    step(a), (envs, action) -> reward, done, (envs,) each: makes a step in every copy, and stores it;
-    replay() -> s, a, r, s', terminated: (batch, ...) each, drawn uniformly from the last `capacity` transitions.
+    Questions; all tensors are float32:
+    observe() -> s. It returns the observations, (envs, observation).
+    step(a) -> reward, done. It makes a step in every copy with the actions a, (envs, action), and stores the
+    transitions. Both results are (envs,).
+    replay() -> s, a, r, s', terminated. It draws transitions uniformly from the last `capacity`. Each result is
+    (batch, ...).
 
     Observations are flattened, with a warning for large pictures. A dimension of the action is in units of [-1, 1] if
     the environment bounds it on both sides, else in the units of the environment. Actions are clipped, and then

@@ -34,7 +34,8 @@ def markov(
     expectation. "draw" plays `batch` independent transitions. "walk" plays one step of each of `batch` walkers, which
     begin again when an episode ends. behaviour: probabilities of actions, (states, actions); default uniform.
     policy: the policy to evaluate, default `behaviour`; the weights contain the importance ratio policy / behaviour.
-    distribution: of s, (states,), for "all" and "draw"; default uniform over the states that are not terminal.
+    distribution: distribution of s, (states,), for "all" and "draw"; default uniform over the states that are not
+    terminal.
 
     Questions, in the dtype of the features; s and s' are features, a is a one-hot vector:
     sample() -> s, a, r, s', terminated, weight.
@@ -69,7 +70,7 @@ def markov(
 def chooser(process: MarkovProcess, actions: Sequence[int], *, size: int, symbol: str = "batch") -> OracleDeclaration:
     """Declare a deterministic policy mu as a black box: choose(s) -> a, a one-hot vector, (batch, actions).
 
-    actions: the action of every state. The features of different states must differ. size: of the batch.
+    actions: the action of every state. The features of different states must differ. size: size of the batch.
     Raises OracleError unless there is one valid action per state.
     """
     table = torch.as_tensor(list(actions))

@@ -1,7 +1,7 @@
 """Closed-form solutions of Markov decision processes, by linear algebra in float64.
 
-Arguments of all functions: policy: probabilities, (states, actions). gamma: the discount factor. distribution: of the
-states, (states,).
+Arguments of all functions: policy: probabilities, (states, actions). gamma: the discount factor. distribution:
+distribution of the states, (states,).
 """
 
 import torch

@@ -44,9 +44,10 @@ def mnist(
 def mnist_arrays(
     split: Split = "train", image: bool = False, binary: Binary = "no", dtype: torch.dtype = torch.float32
 ) -> tuple[Tensor, Tensor]:
-    """Return one whole split of MNIST for evaluation: x in [0, 1], (items, 784), and y in 0..9, (items,).
+    """Return one whole split of MNIST, for evaluation, as two tensors x and y.
 
-    With `image`, x is (items, 1, 28, 28). Pixels are grey unless `binary` is "fixed".
+    x contains the pixels, (items, 784), from 0 to 1. y contains the digits, (items,), from 0 to 9. With `image`, x is
+    (items, 1, 28, 28). Pixels are grey unless `binary` is "fixed".
     """
     pixels, labels = _shipped()
     grey, y = torch.from_numpy(pixels).to(dtype) / 255, torch.from_numpy(labels)

@@ -31,8 +31,11 @@ def regulator(
 ) -> OracleDeclaration:
     """Declare a Nature over `envs` copies of a linear-quadratic regulator, in float64.
 
-    Questions: observe() -> s, (envs, state); step(a), (envs, action) -> reward, done, (envs,) each;
-    replay() -> s, a, r, s', terminated, (batch, ...) each, drawn uniformly from the last `capacity` transitions.
+    Questions:
+    observe() -> s. It returns the states, (envs, state).
+    step(a) -> reward, done. It makes a step in every copy with the actions a, (envs, action). Both results are (envs,).
+    replay() -> s, a, r, s', terminated. It draws transitions uniformly from the last `capacity`. Each result is
+    (batch, ...).
 
     After each step the episode ends with probability 1 - gamma and another begins. So states occur as often as the
     discounted return weighs them. This end is not a termination: `terminated` is 0 and the true s' is stored, so that

@@ -40,7 +40,8 @@ def episode_returns(
 ) -> list[float]:
     """Play one episode of the policy per seed, and return the unscaled returns. Warn if some episodes were cut.
 
-    The arguments are those of `played_episodes`.
+    id: the Gymnasium environment. policy: a function of observations, (n, observation), that returns actions,
+    (n, action). keywords: arguments for the environment. max_steps: number of steps after which an episode is cut.
     """
     returns, cut = played_episodes(id, policy, seeds, keywords=keywords, max_steps=max_steps)
     if cut:

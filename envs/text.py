@@ -20,19 +20,20 @@ _HELD_OUT = 10  # the last of so many parts is the test split
 def text(path: Path | str | None, *, batch: Count, context: Count) -> OracleDeclaration:
     """Declare a Nature that answers with windows of a text, byte by byte, in a new random order in each epoch.
 
-    path: of a file; None for Python's own language reference, which comes with the interpreter (about 460 kB).
-    context: bytes of a window. The last tenth of the text is left out: it is the test split of `text_windows`.
-    Question: sample() -> x, y: (batch, context), int64 from 0 to 255. y holds, for each byte of x, the byte that
-    follows it. Raises OracleError if the file cannot be read, or is too short for one batch.
+    path: the path of a text file; None for Python's own language reference, which comes with the interpreter (about
+    460 kB). context: number of bytes in a window. The last tenth of the text is not used: it is the test split.
+    Question: sample() -> x, y. Both are (batch, context), int64 from 0 to 255. y contains, for each byte of x, the next
+    byte of the text. Raises OracleError if the file cannot be read, or is too short for one batch.
     """
     return dataset(Windows, str(path) if path is not None else None, context, "train", batch=batch)
 
 
 def text_windows(path: Path | str | None, context: Count, split: Split) -> tuple[Tensor, Tensor]:
-    """Return all windows of a split of a text: x, and the bytes that follow each byte of x, y: (windows, context) each.
+    """Return all windows of a split of a text, as two int64 tensors x and y, (windows, context) each.
 
-    path: of a file; None for Python's own language reference. Raises OracleError if the file cannot be read, or is too
-    short.
+    x contains the bytes of the windows. y contains, for each byte of x, the next byte of the text.
+    path: the path of a text file; None for Python's own language reference. context: number of bytes in a window.
+    Raises OracleError if the file cannot be read, or is shorter than one window.
     """
     windows = Windows(str(path) if path is not None else None, context, split)
     x, y = zip(*(windows[index] for index in range(len(windows))), strict=True)

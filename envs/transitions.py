@@ -61,14 +61,17 @@ class Outcomes:
         return self.chance[one] * self.chance[two] / marginal[self.state[one]]
 
     def sample(self, rows: Tensor, weight: Tensor) -> tuple[Tensor, ...]:
-        """Return s, a, r, s', terminated, weight of these transitions. rows: their row numbers."""
+        """Return a tuple (s, a, r, s', terminated, weight) of tensors, with one row for each transition in `rows`.
+
+        rows: row numbers of transitions. weight: weight of each transition.
+        """
         state = self.process.features[self.state[rows]]
         return (state, one_hot(self.process, self.action[rows]), *self._ends(rows), weight.to(state.dtype))
 
     def pair(self, pairs: Tensor, weight: Tensor) -> tuple[Tensor, ...]:
-        """Return s, r1, s1', terminated1, r2, s2', terminated2, weight of these pairs of transitions.
+        """Return a tuple (s, r1, s1', terminated1, r2, s2', terminated2, weight) of tensors, one row per pair.
 
-        pairs: their numbers.
+        pairs: numbers of pairs of transitions. weight: weight of each pair.
         """
         one, two = (rows[pairs] for rows in self.pairs)
         state = self.process.features[self.state[one]]

@@ -68,7 +68,10 @@ def check_inputs(who: str, question: Question, inputs: Sequence[Any], sizes: Siz
 
 
 def check_parameters(name: str, factory: Factory, dtypes: set[Any]) -> None:
-    """Raise GrammarError unless a player has parameters, all of one dtype. dtypes: those of the player's parameters."""
+    """Raise GrammarError unless a player has parameters, all of one dtype.
+
+    name: name of the player. factory: makes the module of the player. dtypes: the dtypes of all of its parameters.
+    """
     if not dtypes:
         raise GrammarError(
             f"player {name!r} has no parameters to play: {factory!r} makes none that require a gradient. "

@@ -86,9 +86,9 @@ class Brick:
 def brick(layers: Mapping[str, "Factory | Brick"], skips: Mapping[str, str] | None = None) -> Brick:
     """Make a brick (a group of players) of a feedforward network, with one player per layer.
 
-    layers: by name, in order. A factory that makes parameters becomes a player, a brick becomes several players, and
-    any other factory becomes an operator. skips: layer -> an earlier layer (or "x", the input) whose output is added to
-    its own.
+    layers: the layers by name, in order. A factory that makes parameters becomes a player, a brick becomes several
+    players, and any other factory becomes an operator. skips: layer -> an earlier layer (or "x", the input) whose
+    output is added to its own.
 
     >>> brick({"Dense1": Factory.of(torch.nn.Linear, 3, 8), "Squash": Factory.of(torch.nn.Tanh)})
     brick(Dense1, Squash)
@@ -127,8 +127,9 @@ def cut_out(query: QueryGraph, inputs: Sequence[Port], outputs: Sequence[Port]) 
 
 
 def brick_of(query: QueryGraph, nodes: Sequence[Node], inputs: Sequence[Port], outputs: Sequence[Port]) -> Brick:
-    """Make a brick of these nodes of a Query graph, in their order. Nodes of a clone become nodes of the clone's
-    player.
+    """Make a brick (a group of players) of the nodes `nodes` of a Query graph, in their order.
+
+    Nodes of a clone become nodes of the clone's player.
     """
     players = {clone.name: clone.player for clone in query.clones}
     entrances = {port: Port(ENTRANCE, index) for index, port in enumerate(inputs)}

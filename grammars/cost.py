@@ -71,8 +71,10 @@ class Cost:
     response_depth: int
 
     def messages(self, graph: Graph | None = None, localities: frozenset[Locality] | None = None) -> int:
-        """Number of messages. graph: count only those of this graph; None counts both graphs. localities: count only
-        messages of these classes; None counts all.
+        """Return the number of messages.
+
+        graph: count only messages of this graph; None counts both graphs. localities: count only messages of these
+        classes; None counts all classes.
         """
         return sum(
             hop.rounds
@@ -195,8 +197,9 @@ def _response_hops(grammar: Grammar, home: Mapping[str, str], told: Mapping[str,
 
 
 def _travels(nodes: Sequence[Node | ResponseNode], home: Mapping[str, str]) -> dict[Port, tuple[str, ...]]:
-    """For every value that other owners need, return the names of these owners, each once. home: the owner of each
-    node.
+    """Return, for each value that is sent to other owners than its own, the names of these owners.
+
+    home: the owner of each node.
     """
     found: dict[Port, tuple[str, ...]] = {}
     for node in nodes:

@@ -175,8 +175,9 @@ class QueryDraft:
         return QueryGraph(tuple(self._nodes), players, tuple(self._oracles), tuple(self._clones), tuple(passes))
 
     def _handles(self, name: str, brick: Brick, declare: Callable[[str], Any]) -> Mapping[str, Any]:
-        """Make a handle for each owner of a brick's nodes, by name. declare: makes the handle of a player. Any: handles
-        of all kinds.
+        """Return a handle for each player and operator of the brick's nodes, by name.
+
+        declare: the function that makes the handle of a player from its name.
         """
         asked: dict[str, Any] = {}
         for part in brick.parts:
@@ -282,7 +283,7 @@ class PlayerHandle:
     name: str
 
     def __call__(self, *inputs: Value, **keywords: Any) -> Any:  # Any: as in OracleHandle.__call__
-        """Ask the player: apply its operator to these inputs, with the parameters of the round."""
+        """Ask the player: apply its operator to `inputs`, with its parameters of the round, and return the outputs."""
         check_values(f"player {self.name!r}", self.draft._values, inputs, keywords)
         factory = self.draft._factories[self.name]
         made = make_module, factory
@@ -302,7 +303,7 @@ class CloneHandle:
     player: str
 
     def __call__(self, *inputs: Value, **keywords: Any) -> Any:  # Any: as in OracleHandle.__call__
-        """Ask the clone: apply its operator to these inputs. No gradient passes through the clone into the player."""
+        """Ask the clone: apply its operator to `inputs`. No gradient passes through the clone into its player."""
         check_values(f"clone {self.name!r}", self.draft._values, inputs, keywords)
         made = make_module, self.draft._factories[self.player]
         inferred = self.draft._infer(f"clone {self.name!r}", made, inputs)
@@ -323,7 +324,7 @@ class BrickHandle:
     asked: Mapping[str, Any]  # Any: handles of several kinds, all called on values
 
     def __call__(self, *inputs: Value, **keywords: Any) -> Any:  # Any: as in OracleHandle.__call__
-        """Ask the nodes of the brick in order, on these inputs. Returns the brick's outputs."""
+        """Ask all nodes of the brick, in order, with `inputs` as the brick's inputs. Returns the brick's outputs."""
         check_values(f"brick {self.name!r}", self.draft._values, inputs, keywords)
         if len(inputs) != self.brick.inputs:
             raise ShapeError(

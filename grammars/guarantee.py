@@ -45,10 +45,7 @@ class PlayerLoss:
     @classmethod
     @typed
     def of(cls, operation: Callable[..., Any] | Factory, *values: Value | Port, **keywords: Any) -> "PlayerLoss":
-        """Make the loss `operation(*values, **keywords)`, 0-d, of values of a draft of a Query graph.
-
-        Any: an operation may return anything, and its further arguments, `keywords`, may have any type.
-        """
+        """Make the loss `operation(*values, **keywords)`, 0-d, of values of a draft of a Query graph."""
         ports = tuple(value.port if isinstance(value, Value) else value for value in values)
         return cls(Factory.of(operation, **keywords), ports)
 
@@ -290,16 +287,16 @@ class Guarantee:
 
 @typed
 def exact(*players: str) -> Guarantee:
-    """Return the guarantee that these players receive the exact gradient of the objective (essay, Grammar 1).
+    """Return the guarantee that players receive the exact gradient of the objective (essay, Grammar 1).
 
-    players: names; without a name, all players.
+    players: names of the players; without a name, all players.
     """
     return Guarantee((Exact(players),))
 
 
 @typed
 def promised(*promises: Promise) -> Guarantee:
-    """Return a guarantee that consists of these promises."""
+    """Return a guarantee that consists of all given promises."""
     return Guarantee(promises)
 
 

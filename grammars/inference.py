@@ -54,7 +54,7 @@ def infer(
 ) -> Inferred:
     """Infer the output types of an operator, given the types of its inputs, by calling it on sample values.
 
-    who: the operator's name in errors. make: makes the operator from `factory`. sizes: of the declared symbolic
+    who: the operator's name in errors. make: makes the operator from `factory`. sizes: sizes of the declared symbolic
     dimensions, such as the batch. upstream: computes the real values of the operator's inputs. It is called only if the
     operator refuses all values drawn by type. The operator is tried at the declared sizes, and with each of them
     doubled. An output dimension that doubles in the second trial is symbolic; any other is a constant. If the operator
@@ -137,7 +137,8 @@ class _Played:
 class _Trial:
     """A trial of an operator on sample values.
 
-    sizes: of all symbolic dimensions in its inputs. declared: the symbolic dimensions whose size an oracle declares.
+    sizes: sizes of all symbolic dimensions in its inputs. declared: the symbolic dimensions whose size an oracle
+    declares.
     """
 
     who: str
@@ -283,8 +284,9 @@ class _Trial:
 
 
 def _settled(shapes: Sequence[tuple[Dimension, ...]], other: _Played) -> bool:
-    """Whether the constant dimensions of these output shapes have the same size in another trial, with other input
-    sizes.
+    """Whether all constant dimensions in `shapes` have the same size in another trial.
+
+    shapes: shapes of the outputs. other: the outputs of another trial, with other sizes of the inputs.
     """
     pairs = (pair for one, two in zip(shapes, other.shapes, strict=True) for pair in zip(one, two, strict=False))
     return all(size == now for size, now in pairs if isinstance(size, int))
@@ -315,8 +317,9 @@ def _on_meta(inputs: Sequence[EdgeType]) -> Values:
 
 
 def _complete(inputs: Sequence[EdgeType], sizes: Sizes) -> Sizes:
-    """Return a size for every symbolic dimension of these types: that in `sizes`, or a trial size if no oracle declares
-    it.
+    """Return a size for every symbolic dimension of the types `inputs`.
+
+    The size is taken from `sizes`. If no oracle declares a size there, a trial size is chosen.
     """
     symbols = sorted({each.name for edge in inputs for each in edge.shape if isinstance(each, Batch)})
     unknown = [symbol for symbol in symbols if symbol not in sizes]

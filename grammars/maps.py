@@ -26,9 +26,9 @@ class Linearity(StrEnum):
 
 @typed
 def linear(how: Linearity) -> Callable[[F], F]:
-    """Return a decorator with which a function or module declares that it is linear in its messages. how: see
-    `Linearity`.
+    """Return a decorator that declares that a function or module of messages is linear in these messages.
 
+    how: EXAMPLES if it acts on each example of a batch separately, NUMBERS if it multiplies all numbers by one factor.
     Without this declaration, the function is computed on the whole message only. If replicas rely on the declaration,
     `antiphon.coordinator.plan.assignment.assign` tests it before the run.
     """

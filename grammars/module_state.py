@@ -15,10 +15,11 @@ from antiphon.grammars.types import EdgeType
 def module_state(module: nn.Module, whole: Callable[[Tensor], Tensor] = torch.clone) -> State:
     """Return a copy of the state of a module.
 
-    parameters: by name, including frozen ones. buffers: by name. Buffers that torch does not save are included, because
-    an exact continuation needs them; a buffer that is None is included as None. extra: further entries of `state_dict`,
-    from `get_extra_state`, from hooks and from a module's own way to save.
-    whole: makes the copy of a parameter or buffer.
+    The state has three entries. "parameters": all parameters by name, including frozen ones. "buffers": all buffers by
+    name. Buffers that torch does not save are included, because an exact continuation needs them; a buffer that is None
+    is included as None. "extra": all other entries of `state_dict`, from `get_extra_state`, from hooks or from a
+    `state_dict` method of the module.
+    whole: a function that copies a parameter or buffer.
     """
     kept = {name: None if value is None else whole(value.detach()) for name, _, _, value in _buffers(module)}
     return {
@@ -70,10 +71,8 @@ def _buffers(module: nn.Module) -> Iterator[tuple[str, nn.Module, str, Tensor | 
             yield f"{prefix}.{key}" if prefix else key, owner, key, value
 
 
-def _further(module: nn.Module) -> dict[str, Any]:
-    """Return the entries of the module's `state_dict` that are neither parameters nor buffers. Any: values of many
-    types.
-    """
+def _further(module: nn.Module) -> dict[str, Any]:  # Any: values of many types
+    """Return the entries of the module's `state_dict` that are neither parameters nor buffers."""
     known = {id(value) for value in _tensors(module).values()}
     return {key: value for key, value in module.state_dict(keep_vars=True).items() if id(value) not in known}
 

@@ -42,11 +42,11 @@ class Objective:
 
 @typed
 def minimise(*losses: Value) -> Objective:
-    """Return the objective that minimises the sum of these losses."""
+    """Return the objective that minimises the sum of all given losses."""
     return Objective(tuple(loss.port for loss in losses), Direction.MINIMISE)
 
 
 @typed
 def maximise(*losses: Value) -> Objective:
-    """Return the objective that maximises the sum of these losses."""
+    """Return the objective that maximises the sum of all given losses."""
     return Objective(tuple(loss.port for loss in losses), Direction.MAXIMISE)

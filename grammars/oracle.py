@@ -46,7 +46,7 @@ class OracleDeclaration:
     """An oracle as a grammar sees it: how to make it on its worker, its questions, and the sizes of its batches.
 
     factory: called on the oracle's worker with the keyword `seed` (an integer); returns an `Oracle`.
-    questions: those that the oracle can answer. A call of the oracle's handle in a draft asks the first one.
+    questions: the questions that the oracle can answer. A call of the oracle's handle in a draft asks the first one.
     sizes: the size of every symbolic dimension (`Batch`) that the types of its questions introduce.
     """
 

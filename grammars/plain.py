@@ -84,7 +84,7 @@ def is_plain_parameter(value: object) -> bool:
 
 
 def is_hooked(parameters: Iterable[Tensor]) -> bool:
-    """Whether a hook is registered on the gradient of one of these tensors."""
+    """Whether at least one tensor in `parameters` has a hook on its gradient."""
     return any(each._backward_hooks or each._post_accumulate_grad_hooks for each in parameters)
 
 

@@ -9,11 +9,9 @@ import torch
 
 
 class _Setting(NamedTuple):
-    """One global setting of torch: a function that reads it, and a function that sets it. Any: settings have many
-    types.
-    """
+    """A global setting of torch. read: returns its value. set: changes its value."""
 
-    read: Callable[[], Any]
+    read: Callable[[], Any]  # Any: settings have many types
     set: Callable[[Any], Any]
 
 

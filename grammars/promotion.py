@@ -95,8 +95,9 @@ def widened(value: Any) -> Any:  # Any: a tensor, a dtype, or lists, tuples and 
 
 @cache
 def _aliases(func: Any) -> tuple[dict[int, str], bool]:  # Any: an operation of torch
-    """Return the arguments that a torch operation writes into, by position, and whether the operation only returns
-    views.
+    """Return a pair: the names of the arguments that a torch operation writes into, by position, and a boolean.
+
+    The boolean is true if the operation writes into no argument, and returns a view.
     """
     schema = func._schema
     written = {
@@ -109,9 +110,10 @@ def _aliases(func: Any) -> tuple[dict[int, str], bool]:  # Any: an operation of 
 
 
 def _write(func: Any, written: Mapping[int, str], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-    """Run a torch operation that writes into a tensor. The tensor keeps its dtype; other inputs are converted to fit.
+    """Run `func`, a torch operation that writes into a tensor, and return its result.
 
-    Any: an operation of torch, and its arguments.
+    The tensor keeps its dtype; other inputs are converted to a dtype that fits. written: index and name of each
+    argument that the operation writes into.
     """
     target, names = _dtype_of(written, args, kwargs), written.values()
     change = widened if target is None or target not in WIDE else partial(_like, target)

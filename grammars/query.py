@@ -243,9 +243,9 @@ class QueryGraph:
 
     @staticmethod
     def _sources(node: Node) -> tuple[str, ...]:
-        """Return the names of the nodes to which a node passes its gradient: those of its inputs.
+        """Return the names of the nodes to which the backward pass of `node` sends gradients: the nodes of its inputs.
 
-        A clone passes no gradient.
+        A clone sends no gradients.
         """
         return () if node.kind is Kind.CLONE else tuple(port.node for port in node.inputs)
 

@@ -30,8 +30,8 @@ from antiphon.grammars.seeds import at_round, begin_streams, forked, making, str
 class Composed:
     """All values of the Query graph in one round, as functions of the parameters of all players.
 
-    modules: those of players and clones, by name, in training mode. values: by port, attached to torch's autograd
-    graph.
+    modules: the modules of players and clones, by name, in training mode. values: the values by port, attached to
+    torch's autograd graph.
     The gradients of a loss are computed in one backward pass for all players, and cached.
     """
 

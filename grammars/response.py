@@ -112,7 +112,7 @@ class Map:
 
     @property
     def linear(self) -> Linearity | None:
-        """How the function declares to be linear in its messages (see `maps.linear`); None if it declares nothing."""
+        """The `Linearity` that the function declared with the decorator `maps.linear`; None without a declaration."""
         declared = getattr(self.operation.target, "linear", None)
         return declared if isinstance(declared, Linearity) else None
 

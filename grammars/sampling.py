@@ -49,7 +49,7 @@ their real answers ("asked")."""
 def draw(kind: str, type: EdgeType, sizes: Sizes) -> Tensor:
     """Draw a tensor of this type from torch's global random stream.
 
-    kind: "normal", "unit" (numbers in (0, 1)) or "zeros". sizes: of the symbolic dimensions.
+    kind: "normal", "unit" (numbers in (0, 1)) or "zeros". sizes: sizes of the symbolic dimensions.
     """
     return DRAWN[kind](type.sized(sizes), type.dtype)
 
@@ -82,7 +82,9 @@ class SampleValues:
         made: Made | None = None,
         oracle: tuple[OracleDeclaration, str] | None = None,
     ) -> None:
-        """Add a node of the draft. made: makes the node's operator (see `Made`), None for an oracle.
+        """Add a node of the draft.
+
+        made: a function that makes the node's operator, and the factory that it takes; None for an oracle.
 
         oracle: the declaration, and the name of the question.
         """
@@ -90,7 +92,7 @@ class SampleValues:
         self._nodes[name] = _Node(tuple(inputs), tuple(outputs), make, oracle)
 
     def of(self, ports: Sequence[Port], kind: str, sizes: Sizes) -> list[Tensor]:
-        """Compute sample values of these ports, from the nodes upstream.
+        """Compute sample values of `ports` with the nodes from which they are computed.
 
         If a node fails on its inputs, its values are drawn at random by type. kind: whether oracles are replaced by
         normal draws ("normal") or asked ("asked").

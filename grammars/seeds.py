@@ -35,7 +35,7 @@ def at_round(base: int, round: int) -> int:
 
 
 def begin_streams(seed: int, generators: Sequence[torch.Generator] = (torch.default_generator,)) -> None:
-    """Seed the process's global random streams: torch's (these generators), numpy's and Python's."""
+    """Seed all torch generators in `generators`, and the global random streams of numpy and Python, with `seed`."""
     for generator in generators:
         generator.manual_seed(seed)
     np.random.seed(seed & 0xFFFFFFFF)  # numpy accepts 32 bits only

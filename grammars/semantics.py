@@ -1,4 +1,7 @@
-"""Semantics: the meaning of an output is the set of inputs that are mapped to it (essay, Definition 1)."""
+"""Computes, for each output of a function on a finite data set, the set of inputs with this output.
+
+The essay calls this set the meaning of the output (Definition 1).
+"""
 
 import functools
 from collections import Counter

@@ -79,7 +79,8 @@ class EdgeType:
         """Whether a value of this type may be used where a value of the other type is expected. The order does not
         matter.
 
-        sizes: of the declared symbols. A constant and a symbolic dimension of the same declared size fit each other.
+        sizes: sizes of the declared symbols. A constant and a symbolic dimension of the same declared size fit each
+        other.
 
         >>> EdgeType((8, 3)).composes_with(EdgeType((Batch(), 3)), {"batch": 8})
         True

@@ -1,5 +1,6 @@
-"""Mixed precision (Micikevicius et al., 2018, Mixed Precision Training): an operator runs under `torch.autocast`, and
-its edges keep their declared dtypes.
+"""Mixed precision (Micikevicius et al., 2018, Mixed Precision Training): operators that run under `torch.autocast`.
+
+The inputs and outputs of such an operator keep their declared dtypes.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,10 +14,11 @@ from antiphon.oracles.tape import Products, Tape
 
 @final
 class Autocast:
-    """Calls `function` under `torch.autocast`, and casts outputs of dtype `dtype` back to the dtypes `outputs`.
+    """Calls `function` under `torch.autocast`, and casts outputs of dtype `dtype` to the dtypes `outputs`.
 
-    The casts are part of the operator, so torch gives each gradient the dtype of its input or parameter.
-    kind: of the device, "cpu" or "cuda". dtype: torch.bfloat16 or torch.float16. Autocast leaves float64 unchanged.
+    Autograd records the casts, so each gradient has the dtype of its input or parameter.
+    kind: type of the device, "cpu" or "cuda". dtype: torch.bfloat16 or torch.float16. outputs: declared dtype of each
+    output. Autocast does not change float64.
     """
 
     def __init__(
@@ -29,7 +31,7 @@ class Autocast:
         self.function, self._kind, self.dtype, self._outputs = function, kind, dtype, tuple(outputs)
 
     def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        """Return the outputs of the function, in the declared dtypes."""
+        """Call the function under autocast, and return its outputs in their declared dtypes."""
         with torch.autocast(self._kind, self.dtype):
             played = self.function(*inputs)
         values = (played,) if isinstance(played, Tensor) else tuple(played)
@@ -40,25 +42,29 @@ class Autocast:
 
 @final
 class ScaledTape:
-    """Scales the cotangents of a tape that computes in float16, whose numbers range from 6e-8 to 65504.
+    """Scales gradients before and after a backward pass in float16, so that small numbers are not rounded to zero.
 
-    The gradient of a mean over a batch is small, and float16 would round it to zero. Vector-Jacobian products are
-    linear in the cotangents. So the cotangents are multiplied by a power of two that brings the largest number to
-    between 1/2 and 1, and the products are divided by it; both steps are exact. The power depends on the cotangents
-    only: there is no state to save and no wait for the device, in contrast to a searched loss scale (torch's
-    GradScaler). The largest number is at most 1, because the gradient of a parameter is a sum over the batch: a sum of
-    65504 such terms does not overflow.
+    tape: runs the forward and backward passes. Numbers of float16 range from 6e-8 to 65504, and the gradient of a mean
+    over a batch is small. A backward pass is linear in the gradients of the outputs. So these are multiplied by a power
+    of two that brings the largest number to between 1/2 and 1, and the results are divided by this power. Both steps
+    are exact. The power depends only on the gradients of the outputs. So there is no state to save and no wait for the
+    device, in contrast to torch's GradScaler, which searches for a scale. The largest number is at most 1, because the
+    gradient of a parameter is a sum over the batch: a sum of 65504 such terms does not overflow.
     """
 
     def __init__(self, tape: Tape) -> None:
         self._tape = tape
 
     def query(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """See `Tape.query`."""
+        """Return the outputs of the operator, detached, without any scaling."""
         return self._tape.query(inputs)
 
     def respond(self, cotangents: Sequence[Tensor | None], toward: Sequence[int], parameters: bool) -> Products:
-        """Return the products of `Tape.respond`. Cotangents are scaled before, and the products are scaled back."""
+        """Return two tuples: the gradients of the inputs `toward`, and the gradients of the parameters.
+
+        cotangents: gradient of each output, None for zero. They are scaled before the backward pass, and the results
+        are scaled back. parameters: whether the gradients of the parameters are asked; else the second tuple is empty.
+        """
         told = [each for each in cotangents if each is not None and each.numel()]
         if not told:
             return self._tape.respond(cotangents, toward, parameters)
@@ -70,14 +76,15 @@ class ScaledTape:
         )
 
     def forget(self) -> None:
-        """See `Tape.forget`."""
+        """Drop the values that the last query kept."""
         self._tape.forget()
 
 
 def exponent_of(values: Sequence[Tensor]) -> Tensor:
-    """Return the exponent e for which the largest absolute value is in [2^(e-1), 2^e), as a 0-d tensor on the device.
+    """Return the exponent e such that 2^(e-1) <= m < 2^e, where m is the largest absolute value in all tensors.
 
-    e is 0 if that value is 0 or not finite. It is clamped to [-126, 126], so that 2^e and 2^-e fit into float32.
+    The result is a 0-d tensor on their device. It is 0 if m is 0 or not finite. It is clamped to [-126, 126], so that
+    2^e and 2^-e fit into float32.
 
     >>> int(exponent_of([torch.tensor([3e-7, -0.1]), torch.tensor([0.2])]))
     -2

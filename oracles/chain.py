@@ -1,7 +1,7 @@
 """Hand-written vector-Jacobian products for chains of linear layers, ReLU and tanh, the most common operator.
 
-For small batches, the overhead of autograd takes longer than the products. If the gradient of the input is sent before
-that of the parameters is computed, autograd also needs two passes over its graph.
+For small batches, the overhead of autograd takes longer than the products. Autograd also needs two passes over its
+graph if the gradient of the input is sent before the gradients of the parameters are computed.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -27,11 +27,12 @@ Link: TypeAlias = "tuple[Tensor, Tensor | None] | type[nn.Module]"
 
 @final
 class ChainTape:
-    """A tape that applies `links` in order, and computes their products by hand.
+    """Computes the outputs and the gradients of a chain of linear layers, ReLU and tanh, without autograd.
 
-    Several inputs are joined first. Only `chain_of` makes it, and checks that the links compute what `module` does.
-    Each query checks again: if a hook or a method was added since, the tape `recorded` is used instead. keep: whether
-    to keep the values that responses need.
+    module: the whole chain. links: its layers in order. Several inputs are concatenated before the first layer. keep:
+    whether queries keep the values that the gradients need. recorded: computes outputs and gradients with autograd. It
+    is used if a query finds that hooks or methods were added to `module`.
+    Only `chain_of` makes this object. It has checked that the links in order compute the same as `module`.
     """
 
     def __init__(self, module: nn.Module, links: Sequence[nn.Module], keep: bool, recorded: Tape) -> None:
@@ -44,12 +45,17 @@ class ChainTape:
         self._cotangents: list[Tensor] = []
 
     def query(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Return the output; keep the input of link i at position i, and the output of the chain at the end."""
+        """Return a tuple with the output of the chain. Keep the inputs and outputs of all layers for `respond`."""
         self._by_hand = self._watch.holds()
         return self._walk_up(inputs) if self._by_hand else self._recorded.query(inputs)
 
     def respond(self, cotangents: Sequence[Tensor | None], toward: Sequence[int], parameters: bool) -> Products:
-        """See `Tape.respond`. One backward pass per cotangent serves the gradients of the input and the parameters."""
+        """Return two tuples: the gradients of the inputs `toward`, and the gradients of the parameters.
+
+        cotangents: the gradient of the output of the last query, as the only element. parameters: whether the gradients
+        of the parameters are asked; else the second tuple is empty. If the method is called twice with the same
+        cotangent, the second call uses the backward pass of the first call.
+        """
         if not self._by_hand:
             return self._recorded.respond(cotangents, toward, parameters)
         (told,) = cotangents
@@ -61,7 +67,7 @@ class ChainTape:
         return upstream, tuple(own)
 
     def forget(self) -> None:
-        """Drop the values of the last query."""
+        """Drop the values that the last query kept."""
         self._values, self._told, self._cotangents = [], None, []
         if not self._by_hand:
             self._recorded.forget()
@@ -77,20 +83,20 @@ class ChainTape:
         return (x,)
 
     def _upstream(self, toward: Sequence[int]) -> tuple[Tensor, ...]:
-        """Return the cotangents of the inputs `toward`."""
+        """Return the gradients of the inputs with the indices `toward`."""
         found = self._before(0, self._cotangents[0])
         parts = found.split(self._widths, dim=-1) if len(self._widths) > 1 else (found,)
         return tuple([parts[index] for index in toward])
 
     def _walk_down(self, told: Tensor) -> None:
-        """Compute the cotangent of the output of every link, from the last link to the first."""
+        """Compute the gradient of the output of every layer, from last to first. told: that of the last layer."""
         found = [told]
         for index in range(len(self._links) - 1, 0, -1):
             found.append(self._before(index, found[-1]))
         self._told, self._cotangents = told, found[::-1]
 
     def _before(self, index: int, told: Tensor) -> Tensor:
-        """Return the cotangent of the input of a link from the cotangent of its output."""
+        """Return the gradient of the input of layer `index`. told: the gradient of the output of this layer."""
         link = self._links[index]
         if isinstance(link, tuple):
             return times(told, link[0])
@@ -106,9 +112,11 @@ class ChainTape:
 
 @final
 class _Watch:
-    """Checks that modules are still plain, by comparing lengths and identities. It takes under a microsecond per query.
+    """Checks whether modules still compute what they computed when this object was made.
 
-    It does not see hooks on the graph node that accumulates the gradient of a parameter: torch does not show them.
+    It compares the lengths of the modules' dicts, and the identities of their parameters, submodules and methods. This
+    takes less than a microsecond. Hooks on the autograd node that accumulates the gradient of a parameter are not
+    found, because torch does not show them.
     """
 
     def __init__(self, module: nn.Module, links: Sequence[nn.Module]) -> None:
@@ -123,7 +131,7 @@ class _Watch:
         self._parameters = tuple(module.parameters())
 
     def holds(self) -> bool:
-        """Whether a call of the module still computes what its links compute."""
+        """Return False if hooks, methods, parameters or submodules have changed since this object was made."""
         if any(self._hooks) or is_hooked(self._parameters) or list(map(len, self._tables)) != self._sizes:
             return False
         return not [key for table, key, value in self._held if table.get(key) is not value]
@@ -137,14 +145,15 @@ def chain_of(
     parameters: Sequence[Tensor],
     recorded: Tape,
 ) -> ChainTape | None:
-    """Return a tape with hand-written products for `function`; None if it needs automatic differentiation.
+    """Return an object that computes the outputs and gradients of `function` without autograd.
 
-    inputs: number of inputs. dimensions: of the output. keep: whether to keep the values that responses need.
-    parameters: those whose gradient is asked, in order; none if it is never asked. recorded: the tape to use if the
-    module is no longer a chain.
-    A chain is a `nn.Linear`, or a `nn.Sequential` of `nn.Linear`, `nn.ReLU` and `nn.Tanh`, on inputs (batch, features).
-    With several inputs, it is a `Joined` of these. A subclass of these sequences may only add a constructor. All
-    modules are plain (see `is_plain`) and not in place. All parameters are plain; each is used once.
+    Returns None unless `function` is a chain: a `nn.Linear`, or a `nn.Sequential` of `nn.Linear`, `nn.ReLU` and
+    `nn.Tanh`, on inputs (batch, features). With several inputs, a chain is a `Joined` of such layers, which joins
+    the inputs. A subclass of `nn.Sequential` or `Joined` may only add a constructor. The layers have no hooks and no
+    methods of their own, do not work in place, and use each parameter once.
+    inputs: number of inputs. dimensions: number of dimensions of the output. keep: whether queries keep the values that
+    the gradients need. parameters: the parameters whose gradient is asked, in order; empty if it is never asked.
+    recorded: computes outputs and gradients with autograd, if hooks or methods are added to the chain later.
     """
     if dimensions != 2 or not isinstance(function, nn.Module):
         return None

@@ -20,9 +20,10 @@ _MEAN, _IGNORED = 1, -100  # the defaults of cross_entropy
 
 @final
 class CrossEntropyTape:
-    """The tape of `cross_entropy` with its default arguments, for logits (batch, classes) and labels (batch,).
+    """Computes torch's `cross_entropy` with default arguments and its gradient, without autograd.
 
-    Labels of another kind (probabilities, images) are left to the tape `recorded`.
+    The inputs are logits, (batch, classes), and int64 labels, (batch,). recorded: computes loss and gradient with
+    autograd. It is used for inputs of other shapes or dtypes, such as probabilities or images.
     """
 
     def __init__(self, recorded: Tape) -> None:
@@ -30,7 +31,7 @@ class CrossEntropyTape:
         self._labels: Tensor | None = None
 
     def query(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Return the mean loss; keep the logarithms of the probabilities."""
+        """Return a tuple with the mean loss, 0-d. Keep the logarithms of the probabilities for `respond`."""
         logits, labels = inputs
         if labels.dtype is not torch.int64 or labels.dim() != 1 or logits.dim() != 2:
             return self._recorded.query(inputs)
@@ -40,7 +41,10 @@ class CrossEntropyTape:
         return (loss,)
 
     def respond(self, cotangents: Sequence[Tensor | None], toward: Sequence[int], parameters: bool) -> Products:
-        """See `Tape.respond`: the gradient of the logits if `toward` is (0,), and no gradient of parameters."""
+        """Return two tuples: the gradient of the logits, and an empty tuple, because there are no parameters.
+
+        cotangents: the gradient of the loss. toward: (0,), or () if the gradient of the logits is not asked.
+        """
         if self._labels is None:
             return self._recorded.respond(cotangents, toward, parameters)
         (told,) = cotangents
@@ -50,7 +54,7 @@ class CrossEntropyTape:
         return (upstream,) * len(toward), ()
 
     def forget(self) -> None:
-        """Drop the values of the last query."""
+        """Drop the values that the last query kept."""
         self._labels = None
         self._recorded.forget()
 
@@ -60,8 +64,10 @@ def cross_entropy_of(
     toward: Sequence[int],
     recorded: Tape,
 ) -> CrossEntropyTape | None:
-    """Return a tape with a hand-written product if `function` is torch's cross-entropy with default arguments.
+    """Return an object that computes torch's `cross_entropy` and its gradient without autograd.
 
-    toward: the inputs whose gradient may be asked. recorded: the tape for other labels than class indices.
+    Returns None unless `function` is `torch.nn.functional.cross_entropy` and only the gradient of the logits is asked.
+    toward: indices of the inputs whose gradient may be asked. recorded: computes loss and gradient with autograd. It is
+    used for labels that are not class indices.
     """
     return CrossEntropyTape(recorded) if function is cross_entropy and tuple(toward) == (0,) else None

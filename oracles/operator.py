@@ -1,4 +1,4 @@
-"""A node of Q as a gray box: it is queried for its value, then responds with vector-Jacobian products."""
+"""The operator of one node of the Query graph: it computes outputs, and then vector-Jacobian products."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, final
@@ -20,9 +20,9 @@ ALIGNMENT = 64
 
 
 def aligned(value: Tensor) -> Tensor:
-    """Return the value if it is contiguous and 64-byte aligned, else a copy that is.
+    """Return `value` itself if it is contiguous and aligned to 64 bytes, else a contiguous and aligned copy.
 
-    Kernels then give equal bits in every executor.
+    Vectorised kernels then compute the same bits from this value in every process.
     """
     if value.is_contiguous() and value.data_ptr() % ALIGNMENT == 0:
         return value
@@ -31,14 +31,15 @@ def aligned(value: Tensor) -> Tensor:
 
 @final
 class Operator:
-    """One operator on its worker. It keeps the values of the last query that the responses need.
+    """Computes the outputs of one function (forward pass), and then its vector-Jacobian products (backward passes).
 
-    who: its name in errors. outputs: (shape, dtype) of each output. inputs: number of inputs. toward: indices of the
-    inputs whose gradient may be asked. parameters: those of the player; empty if their gradient is never asked.
-    products: number of responses to one query. sharded: whether the parameters are sharded over several workers.
-    alone: whether the player gets no other response in a round. recompute: the device of an operator that keeps no
-    activations between query and response (see `RecomputedTape`). The caller seeds random streams, not the operator.
-    Raises GrammarError for parameters with hooks if `alone` is false.
+    who: name of the operator in errors. function: takes tensors, and returns a tensor or a tuple of tensors. outputs:
+    (shape, dtype) of each output. inputs: number of inputs. toward: indices of the inputs whose gradient may be asked.
+    parameters: the parameters of the function; empty if their gradient is never asked. products: number of responses
+    (backward passes) to one query. sharded: whether the parameters are sharded over several workers. alone: whether the
+    player of the operator gets no other response in a round. recompute: None, or the device of the function if its
+    activations are not kept but computed again before the response.
+    The caller seeds the random streams. Raises GrammarError if parameters have hooks and `alone` is false.
     """
 
     def __init__(
@@ -74,9 +75,10 @@ class Operator:
             self._tape = RecomputedTape(who, self._tape, buffers, recompute)
 
     def query(self, inputs: Sequence[Tensor], round: int) -> tuple[Tensor, ...]:
-        """Return the outputs, detached and aligned (see `aligned`). The operator must not write to the inputs.
+        """Return the outputs of the function, detached, contiguous and aligned to 64 bytes.
 
-        Raises ShapeError if an output is not as declared, ProtocolError if the operator wrote to an input.
+        Raises ShapeError if an output does not have the declared shape and dtype, ProtocolError if the function wrote
+        to an input.
         """
         if torch.is_grad_enabled():
             with torch.no_grad():  # tapes that record enable it again
@@ -94,10 +96,12 @@ class Operator:
     def respond(
         self, cotangents: Sequence[Tensor | None], toward: Sequence[int] = (), parameters: bool = True
     ) -> Products:
-        """Return the vector-Jacobian product at the last query (essay, section 2, operator `*`).
+        """Return the vector-Jacobian product at the inputs of the last query (essay, section 2, operator `*`).
 
-        cotangents: one per output, None for zero. Returns the gradients of the inputs `toward` in that order, and of
-        the parameters in order; zeros where the outputs do not depend on an input or parameter.
+        cotangents: gradient of each output, None for zero. toward: indices of the inputs whose gradient is asked.
+        parameters: whether the gradients of the parameters are asked.
+        Returns two tuples: the gradients of the inputs `toward`, and the gradients of all parameters, both in order. A
+        gradient is zero if the outputs do not depend on the input or parameter.
         Raises ProtocolError if there was no query in this round, or after more than `products` responses.
         """
         if self._tape is None or not self._left:
@@ -121,7 +125,7 @@ class Operator:
         return tuple(map(aligned, upstream)), own
 
     def forget(self) -> None:
-        """Drop what the last query kept for its responses, if some of these did not come in this round."""
+        """Drop the data that the last query kept for responses, if fewer responses were asked than expected."""
         if self._tape is not None and self._left:
             self._left = 0
             self._tape.forget()

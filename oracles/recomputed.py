@@ -19,8 +19,8 @@ class RecomputedTape:
     """Queries an operator without keeping its activations. Before the response it queries the operator again.
 
     tape: queries and differentiates the operator. Both queries draw the same random numbers. who: the name of the
-    operator in errors. buffers: those of the operator's module. A query must not change them, because the second query
-    would change them again. device: on which the operator computes.
+    operator in errors. buffers: the buffers of the operator's module. A query must not change them, because the second
+    query would change them again. device: the device of the operator.
     """
 
     def __init__(self, who: str, tape: Tape, buffers: Sequence[Tensor], device: torch.device) -> None:

@@ -37,11 +37,11 @@ class ShardedTape:
         return tuple(each.detach() for each in self._played)
 
     def respond(self, cotangents: Sequence[Tensor | None], toward: Sequence[int], parameters: bool) -> Products:
-        """Return the gradients of the last query: those of the inputs `toward`, and those of the parameters.
+        """Return two tuples: the gradients of the inputs `toward`, and the gradients of the parameters.
 
-        cotangents: gradient of each output, None for zero. toward: indices of the inputs. parameters: whether the
-        gradients of the parameters are asked; else the second tuple is empty. The first call after a query computes all
-        gradients in one pass, as the hooks of the module need it.
+        They are the gradients of the last query. cotangents: gradient of each output, None for zero. toward: indices of
+        inputs. parameters: whether the gradients of the parameters are asked; else the second tuple is empty. The first
+        call after a query computes all gradients in one backward pass, as the hooks of the module need it.
         """
         if self._own is None:
             self._own = self._backward(cotangents)

@@ -1,4 +1,7 @@
-"""Tapes: they query an operator, and keep the values that the responses need. `AutogradTape` works for any operator."""
+"""Tapes: a tape runs the forward pass of an operator, keeps the values that gradients need, and computes gradients.
+
+`AutogradTape` does so for any operator, with autograd.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias, final
@@ -15,32 +18,34 @@ Products: TypeAlias = tuple[tuple[Tensor, ...], tuple[Tensor, ...]]
 
 
 class Tape(Protocol):
-    """The protocol of a tape: it queries an operator, and computes the vector-Jacobian products of that query."""
+    """The interface of a tape: it runs the forward pass of an operator, and computes vector-Jacobian products."""
 
     def query(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Return the outputs, detached; keep what the responses need."""
+        """Return the outputs of the operator, detached. Keep the values that `respond` needs."""
         ...
 
     def respond(self, cotangents: Sequence[Tensor | None], toward: Sequence[int], parameters: bool) -> Products:
-        """Return the vector-Jacobian products of the last query.
+        """Return two tuples: the gradients of the inputs `toward`, and the gradients of the parameters.
 
-        cotangents: one per output, None for zero. toward: indices of the inputs whose gradient is asked. parameters:
-        whether the gradients of the parameters are asked.
+        They are vector-Jacobian products at the last query. cotangents: gradient of each output, None for zero. toward:
+        indices of the inputs whose gradient is asked. parameters: whether the gradients of the parameters are asked;
+        else the second tuple is empty.
         """
         ...
 
     def forget(self) -> None:
-        """Drop the values that the last query kept."""
+        """Drop the values that the last query kept for `respond`."""
         ...
 
 
 @final
 class AutogradTape:
-    """The tape of any operator made of torch operations, by automatic differentiation of this operator alone.
+    """Computes the outputs of a function of torch operations, and its vector-Jacobian products with autograd.
 
-    toward: the inputs whose gradient may be asked. products: number of responses to one query. hooks: the dicts of the
-    backward hooks of its modules. While a dict is not empty, one backward pass computes the gradients of inputs and
-    parameters, so that each hook is called once.
+    toward: indices of the inputs whose gradient may be asked. parameters: the parameters whose gradient may be asked.
+    products: number of calls of `respond` after each query. hooks: the dicts of the backward hooks of the function's
+    modules. While a dict is not empty, one backward pass computes the gradients of inputs and parameters together, so
+    that each hook is called once.
     """
 
     def __init__(
@@ -56,13 +61,18 @@ class AutogradTape:
         self.forget()
 
     def query(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Return the detached outputs; autograd records the call."""
+        """Return the outputs of the function, detached. Autograd records the call for `respond`."""
         self._told = None
         self._leaves, self._played = recorded(self._function, inputs, self._toward)
         return tuple(each.detach() for each in self._played)
 
     def respond(self, cotangents: Sequence[Tensor | None], toward: Sequence[int], parameters: bool) -> Products:
-        """See `Tape.respond`. A gradient is zero where the outputs do not depend on the input or parameter."""
+        """Return two tuples: the gradients of the inputs `toward`, and the gradients of the parameters.
+
+        They are vector-Jacobian products at the last query. cotangents: gradient of each output, None for zero.
+        parameters: whether the gradients of the parameters are asked; else the second tuple is empty. A gradient is
+        zero if the outputs do not depend on the input or parameter.
+        """
         if not self._keep or not any(self._hooks):
             return self._pass(cotangents, toward, parameters)
         if self._told is None or any(one is not other for one, other in zip(cotangents, self._told, strict=True)):
@@ -71,7 +81,7 @@ class AutogradTape:
         return tuple(upstream[index] for index in toward), self._both[1] if parameters else ()
 
     def forget(self) -> None:
-        """See `Tape.forget`."""
+        """Drop the recorded call, and the gradients that were computed from it."""
         self._played: tuple[Tensor, ...] | None = None
         self._leaves: dict[int, Tensor] = {}
         self._told: tuple[Tensor | None, ...] | None = None
@@ -90,7 +100,11 @@ def recorded(
     inputs: Sequence[Tensor],
     toward: Sequence[int],  # Any: a tensor or a tuple of them
 ) -> tuple[dict[int, Tensor], tuple[Tensor, ...]]:
-    """Call an operator while autograd records. Returns the leaves of the inputs `toward`, by index, and the outputs."""
+    """Call `function` on the inputs while autograd records. Returns a dict and a tuple.
+
+    The dict holds a detached copy, with requires_grad, of each input in `toward`, by its index. The function was called
+    with these copies. The tuple holds the outputs.
+    """
     leaves = {index: inputs[index].detach().requires_grad_() for index in toward}
     with torch.enable_grad():
         played = function(*[leaves.get(index, value) for index, value in enumerate(inputs)])
@@ -98,17 +112,20 @@ def recorded(
 
 
 def answered(played: Sequence[Tensor], cotangents: Sequence[Tensor | None]) -> list[tuple[Tensor, Tensor]]:
-    """The outputs that depend on a leaf and have a cotangent, each with its cotangent."""
+    """Return pairs (output, gradient of the output), of all outputs that require a gradient and have a cotangent.
+
+    played: the outputs. cotangents: gradient of each output, None for zero.
+    """
     pairs = zip(played, cotangents, strict=True)
     return [(output, told) for output, told in pairs if told is not None and output.requires_grad]
 
 
 def gradients(said: Sequence[tuple[Tensor, Tensor]], wanted: Sequence[Tensor], keep: bool) -> tuple[Tensor, ...]:
-    """Return what `.grad` of each leaf would be after `backward()`, dense; zeros where torch leaves it None.
+    """Return the gradient of each leaf tensor in `wanted`, dense; zeros for a leaf on which no output depends.
 
-    It uses the engine of `backward()`, not `autograd.grad`, so that post-accumulate-grad hooks are called too. The
-    present `.grad` of each leaf is restored.
-    said: pairs of an output and its cotangent. wanted: the leaves. keep: whether to keep the graph for more responses.
+    said: pairs of an output and its gradient. keep: whether to keep the autograd graph for another backward pass.
+    The engine of `backward()` computes the gradients, not `autograd.grad`, so that hooks that run after accumulation
+    are called too. The attribute `.grad` of each leaf is the same before and after the call.
     """
     held = [leaf.grad for leaf in wanted]
     try:
@@ -124,7 +141,7 @@ def gradients(said: Sequence[tuple[Tensor, Tensor]], wanted: Sequence[Tensor], k
 
 
 def gradient_of(leaf: Tensor) -> Tensor:
-    """The `.grad` of a leaf, dense; zeros if it has none."""
+    """Return `leaf.grad` as a dense tensor; zeros if it is None."""
     found = leaf.grad
     if found is None:
         return torch.zeros_like(leaf)

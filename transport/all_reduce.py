@@ -45,7 +45,7 @@ class AllReduce:
 
     @staticmethod
     def length(reduction: Reduction) -> int:
-        """Return the number of elements of a buffer: those of the value, and of the stamp that follows it."""
+        """Return the number of elements of a buffer: elements of the value, plus elements of the stamp after it."""
         return math.prod(reduction.shape) + _STAMP
 
     def contribute(self, round: int, value: Tensor) -> int:

@@ -33,9 +33,9 @@ class Channel(Protocol):
     def send(self, edge: Edge, round: int, value: Value) -> int:
         """Copy `value` once and send the copy. The caller may overwrite `value` when the call returns.
 
-        value: of the edge's shape and dtype; or several tensors of its dtype, for an edge that carries a vector of all
-        their elements.
-        Returns the bytes sent: those of the value and of its tag, or of its header with padding. The call does not wait
+        value: a tensor of the edge's shape and dtype; or several tensors of its dtype, for an edge that carries a
+        vector of all their elements.
+        Returns the number of bytes sent, including the tag, or the header with padding. The call does not wait
         for the receiver while a send buffer of this edge is free; else it waits up to the deadline. Raises ShapeError
         before anything is sent, DeadlineError, TransportError.
         """

@@ -97,7 +97,7 @@ def pack_header(header: Header) -> bytes:
 
 
 def unpack_header(data: bytes, round: int = 0) -> Header:
-    """Return a header from its bytes. round: of the message.
+    """Return a header from its bytes. round: round of the message.
 
     Raises CodecError unless every field has its type and range.
     """

@@ -138,7 +138,7 @@ class GlooLink:
         return StagedIncoming(incoming, edge, self._device) if self._device else incoming
 
     def replicas(self, workers: tuple[str, ...]) -> Any:  # Any: torch's groups have no common type
-        """Return a new gloo group for the all-reduces of these workers, which include this worker."""
+        """Return a new gloo group for the all-reduces of the replicas `workers`. This worker is one of the replicas."""
         return self._make(PrefixStore(f"sum/{group_name(workers)}", self._store), workers.index(self.me), len(workers))
 
     def all_reduce(self, reduction: Reduction, group: Any) -> ReplicaSum:  # Any: a torch process group
@@ -157,7 +157,7 @@ class GlooLink:
         work.wait(deadline(self.session))
 
     def greet(self, ranks: Mapping[str, int]) -> None:
-        """Exchange one byte with every peer, which makes the connections. ranks: of the peers, by name."""
+        """Exchange one byte with every peer, which makes the connections. ranks: ranks of the peers, by name."""
         hello = [torch.zeros(1, dtype=torch.uint8)]
         works = []
         for peer, rank in ranks.items():

@@ -69,7 +69,7 @@ class Link(Protocol):
         ...
 
     def greet(self, ranks: Mapping[str, int]) -> None:
-        """Connect to these peers. ranks: of the peers, by name.
+        """Connect to all peers in `ranks`, which maps the name of a peer to its rank.
 
         Raises TransportError with the name of a peer that is not reached.
         """
@@ -84,7 +84,7 @@ class SummingLink(Link, Protocol):
     """One worker's connections to its peers, over a backend that also has an all-reduce over groups of ranks."""
 
     def replicas(self, workers: tuple[str, ...]) -> Any:  # Any: a process group of torch, without a common type
-        """Return a process group for the all-reduces of these workers, which include this worker.
+        """Return a process group for the all-reduces of the replicas `workers`. This worker is one of the replicas.
 
         It connects at its first use.
         """

@@ -49,7 +49,7 @@ class Exchange:
         self._headers: dict[int, Header] = {}
 
     def join(self, session: Session, edges: Iterable[Edge]) -> dict[int, _Road]:
-        """Return the buffers of these edges, by edge number.
+        """Return the buffer of each edge in `edges`, by edge number.
 
         Raises ProtocolError or ShapeError if a worker that joined earlier has an edge with another header.
         """

@@ -38,7 +38,7 @@ class _Sized(Protocol):
 class Edge(_Sized):
     """One edge of a schedule: everything about its messages that is the same in every round.
 
-    number: unique in the schedule. name: for display, e.g. "Actor.0 -> Critic". source, target: names of workers.
+    number: unique in the schedule. name: name for display, e.g. "Actor.0 -> Critic". source, target: names of workers.
     order: "zeroth" for values, "first" for gradients. shape: concrete sizes, in elements.
     """
 
@@ -62,7 +62,7 @@ class Reduction(_Sized):
 
     number: unique in the schedule. It is also the first of len(workers) ** 2 numbers that are reserved for the edges
     between the replicas; channels without an all-reduce of their own use these edges. workers: the replicas, in order.
-    shape: of each term.
+    shape: shape of each term.
     """
 
     number: int

@@ -216,7 +216,7 @@ class NcclLink:
         return AllReduce(self.session, self.me, group, reduction, buffers, self.finish)
 
     def replicas(self, workers: tuple[str, ...]) -> Any:  # Any: an NCCL group
-        """Return a new NCCL group for the all-reduces of these workers, which include this worker."""
+        """Return a new NCCL group for the all-reduces of the replicas `workers`. This worker is one of the replicas."""
         store = PrefixStore(f"sum/{group_name(workers)}", self._store)
         group = self._make(store, workers.index(self.me), len(workers), self.session)
         self._sums.append(group)

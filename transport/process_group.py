@@ -26,11 +26,12 @@ class ProcessGroupChannel:
     """A worker's channel over process groups, which `open` makes and `close` drops.
 
     A process may hold several channels.
-    ranks: of all workers of the run, 0 to n - 1. store_address: of the TCP store that the coordinator serves.
-    edges, reductions: may be those of all workers; the channel selects those of `me`.
+    ranks: ranks of all workers of the run, 0 to n - 1. store_address: address of the TCP store that the coordinator
+    serves.
+    edges, reductions: edges and all-reduces of all workers; the channel uses those in which worker `me` takes part.
     hostname: where peers reach this worker. run: unique among the runs on this store in this generation.
-    device: of the values that are sent and received; the CPU by default. sites: machine and device of each worker; a
-    CPU by default. make: a function that makes an NCCL group; torch's own by default.
+    device: device of the values that are sent and received; the CPU by default. sites: machine and device of each
+    worker; a CPU by default. make: a function that makes an NCCL group; torch's own by default.
     """
 
     def __init__(

@@ -29,10 +29,11 @@ class Route(StrEnum):
 class Site:
     """The machine and device of one worker.
 
-    address: of its machine. kind: torch's type of its device, "cpu" or "cuda". gpu: UUID of the device. bus: its
-    address on the machine's PCI bus; empty if unknown. counted: the device does not exist; Ray only counts it. Then
-    routes are chosen as if it existed, but messages go as between CPUs. memory: name of the group of processes with
-    which the worker can share memory; empty if there is none.
+    address: address of its machine. kind: torch's type of its device, "cpu" or "cuda". gpu: UUID of the device. bus:
+    its address on the machine's PCI bus; empty if unknown. counted: whether the GPU does not exist, because
+    Ray was told to give out GPUs that the machine lacks. `route` treats such a GPU as a real one, but messages are sent
+    as between CPUs. memory: name of the group of processes with which the worker can share memory; empty if there is
+    none.
     """
 
     address: str
@@ -83,17 +84,19 @@ def route_of_group(sites: Sequence[Site]) -> Route:
 
 
 def carrier_of_group(sites: Sequence[Site]) -> Route:
-    """Return the route that a collective of these workers really takes.
+    """Return the transport that a collective of the workers at `sites` uses.
 
-    It is the route between CPUs if a worker's device does not exist and Ray only counts it (`Site.counted`).
+    `route_of_group` chooses it, with one exception. In a trial without GPUs, Ray gives workers GPUs that do not exist
+    (`Site.counted`). If `sites` has such a worker, the transport between CPUs is used.
     """
     return _between_hosts(sites) if any(site.counted for site in sites) else route_of_group(sites)
 
 
 def carrier(source: Site, target: Site) -> Route:
-    """Return the route that messages from `source` to `target` really take.
+    """Return the transport that messages from worker `source` to worker `target` use.
 
-    It is the route between CPUs if a worker's device does not exist and Ray only counts it (`Site.counted`).
+    `route` chooses it, with one exception. In a trial without GPUs, Ray gives workers GPUs that do not exist
+    (`Site.counted`). If one of the two workers has such a GPU, the transport between CPUs is used.
     """
     return _between_hosts([source, target]) if source.counted or target.counted else route(source, target)
 

@@ -130,7 +130,7 @@ class SharedMemoryLink:
         self._pairs: dict[str, SharedPair] = {}
 
     def greet(self, ranks: Mapping[str, int]) -> None:
-        """Connect to these peers.
+        """Connect to all peers in `ranks`, which maps the name of a peer to its rank.
 
         Of two workers, the first by name makes memory and pipes, and passes them to the other.
         """

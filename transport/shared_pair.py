@@ -77,7 +77,7 @@ class Closing:
         self.begun, self.waiting, self.descriptor = False, threading.Lock(), os.eventfd(0)
 
     def close(self, pairs: "Sequence[SharedPair]") -> None:
-        """Wake the thread that waits on one of these pairs, if any, and close them. May be called twice."""
+        """Wake the threads that wait on a pair in `pairs`, and close all of these pairs. May be called twice."""
         if self.begun:
             return
         self.begun = True
@@ -97,7 +97,7 @@ class SharedPair:
     """
 
     def __init__(self, layout: SharedLayout, descriptors: Sequence[int], deadline: float, closing: Closing) -> None:
-        """Map the memory. descriptors: of the memory, of the pipe to read, and of the pipe to write.
+        """Map the memory. descriptors: descriptors of the memory, of the pipe to read, and of the pipe to write.
 
         The caller may close the descriptors afterwards. deadline: seconds that a wait may last.
         """

@@ -79,8 +79,8 @@ class CostReport:
 def cost_report(name: str, experiment: Experiment, rounds: int | None = None) -> CostReport:
     """Predict the communication of an experiment, run it, and measure the communication.
 
-    name: of the grammar, for the report. rounds: number of rounds to count; None counts one period of the cadences.
-    Rounds before all cadences have begun are run but not counted, so that averages are those of a long run.
+    name: name of the grammar, for the report. rounds: number of rounds to count; None counts one period of the
+    cadences. Rounds before all cadences have begun are run but not counted, so that averages are those of a long run.
     Raises AntiphonError if the experiment cannot be built, placed or run.
     """
     grammar = experiment.build()

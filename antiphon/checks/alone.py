@@ -68,7 +68,7 @@ class Alone:
     def leaves(self, moving: Collection[int], inputs: Sequence[Tensor] | None = None) -> list[Tensor]:
         """Return copies of `inputs` as leaves of a new autograd graph.
 
-        inputs: by default, the node's inputs in the recorded round.
+        inputs: tensors to copy; by default the node's inputs in the recorded round.
         moving: indices of the copies that require a gradient; integer and boolean tensors never do.
         """
         return [

@@ -170,7 +170,7 @@ def _compared(round: RecordedRound, node: Node, promised: bool = False) -> Compa
 class _Difference:
     """The derivative of a node's outputs along one direction, computed in two ways.
 
-    product: by the backward function. difference: by a finite difference.
+    product: the result of the backward function. difference: the result of a finite difference.
     error: |product - difference|, relative to the sum of absolute terms.
     doubt: how much the finite difference changes with halved or one-sided steps, on the same scale as `error`.
     noise: the largest rounding error of the finite difference (absolute).

@@ -57,10 +57,10 @@ class Instance:
 
     @functools.cached_property
     def as_declared(self) -> "Instance | None":
-        """The same grammar and seed, run in the declared dtypes instead of float64.
+        """An instance with the same grammar and seed that is run in the declared dtypes instead of float64.
 
-        It is needed because a function (`Map`) that a user put into the Response graph may return other values in
-        float64. None if the graph has no such function, or if this instance is already run in the declared dtypes.
+        It is needed because a user's function (`Map`) in the Response graph may return other values in float64. None if
+        the Response graph has no such function, or if this instance is already run in the declared dtypes.
         """
         maps = [each for each in self.grammar.response.nodes if isinstance(each, Map)]
         if self.rounding or all(is_of_antiphon(each.operation) for each in maps):

@@ -75,8 +75,8 @@ class Study:
 class Suite:
     """All checks of one grammar.
 
-    grammar: its name in the library. cases: functions that make random grammars, whose promises are measured.
-    studies: other measurements.
+    grammar: name of the grammar in the library. cases: functions that make random grammars, whose promises are
+    measured. studies: other measurements.
     """
 
     grammar: str

@@ -24,7 +24,8 @@ _DASHES = ("-", "--", "-.", ":")
 def plot(path: Path, key: str, values: Sequence[Any], reports: Mapping[str, Sequence[CostReport]]) -> None:
     """Plot messages, bytes and depth of several grammars against the values of a setting, and write the plot to a file.
 
-    path: the file; its ending must be one of `ENDINGS`. key: name of the setting. values: its values, on the x axis.
+    path: the file; its ending must be one of `ENDINGS`. key: name of the setting. values: values of the setting,
+    on the x axis.
     reports: for each grammar, by name, one cost report per value.
     Lines differ in marker and dashes as well as in colour. Equal input gives equal bytes.
     Raises ExperimentError if the path cannot be written.

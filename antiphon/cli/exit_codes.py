@@ -16,8 +16,8 @@ FAILURES = (RoundError, DeadlineError, ProtocolError, TransportError)
 class Commands(TyperGroup):
     """The group of all commands. An AntiphonError of a command becomes a message on stderr and an exit code."""
 
-    def invoke(self, ctx: Any) -> Any:
-        """Run a command, and return its result. Any: `ctx` is a context of click, and a result may have any type."""
+    def invoke(self, ctx: Any) -> Any:  # Any: a context of click; a result of any type
+        """Run the command of the click context `ctx`, and return its result."""
         try:
             return super().invoke(ctx)
         except AntiphonError as error:

@@ -17,8 +17,8 @@ from antiphon.runs.run import resolved, with_own_packages
 def launch_run(experiment: Experiment, address: str | None, name: str | None, out: str | None) -> tuple[Jobs, str]:
     """Submit an experiment as a job to a Ray cluster.
 
-    address: of the cluster; None takes it from the environment. name: of the run. out: its run folder on the cluster.
-    Both are chosen automatically if None.
+    address: address of the cluster; None takes it from the environment. name: name of the run. out: the run folder on
+    the cluster. Both are chosen automatically if None.
     Returns (connection to the cluster's jobs, name of the run).
     Raises AntiphonError for a wrong experiment, ClusterError, VersionError or TransportError; then nothing was
     submitted.

@@ -31,7 +31,8 @@ def manifest_command(
     Otherwise the text is the manifest.
 
     kind: one of `KINDS`, such as "slurm". experiment: name of the experiment; "" for kinds that need none.
-    placement: replaces the placement of the experiment. name: of the cluster or job; if "", from the grammar's name.
+    placement: replaces the placement of the experiment. name: name of the cluster or job; if "", from the grammar's
+    name.
     """
     if kind not in KINDS:
         raise ExperimentError(

@@ -42,7 +42,8 @@ _runs = itertools.count()
 class Place:
     """The device and the machine of one end of a channel.
 
-    device: of the tensors that this end sends and receives. site: machine and device, as the other end sees them.
+    device: device of the tensors that this end sends and receives. site: machine and device, as the other end sees
+    them.
     """
 
     device: torch.device
@@ -50,7 +51,7 @@ class Place:
 
     @classmethod
     def cpu(cls, address: str) -> "Place":
-        """Return the place of a channel's end on the CPU of a machine. address: of the machine."""
+        """Return the place of a channel's end on the CPU of a machine. address: address of the machine."""
         return cls(torch.device("cpu"), Site(address))
 
 

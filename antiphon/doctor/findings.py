@@ -44,7 +44,7 @@ Check = tuple[str, Callable[[], str]]
 def examine(name: str, look: Callable[[], str]) -> Finding:
     """Run one check of the machine and return its result. An Exception of the check becomes a failed result.
 
-    name: of the check. look: the check, a function that returns what it found, as text.
+    name: name of the check. look: the check, a function that returns what it found, as text.
     """
     try:
         return Finding(name, Health.OK, look())

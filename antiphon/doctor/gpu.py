@@ -46,7 +46,7 @@ class Device:
     bus: str = ""
 
     def place(self, address: str) -> Place:
-        """Return the place of a channel's end on this GPU. address: of the machine."""
+        """Return the place of a channel's end on this GPU. address: address of the machine."""
         return Place(self.device, Site(address, "cuda", self.uuid, self.bus))
 
 
@@ -135,8 +135,8 @@ def precise(on: Sequence[torch.device], precision: Precision) -> str:
 def rounds(name: str, known: int, ray_runs: bool, counted: bool = False) -> str:
     """Compare the losses of a few rounds on Ray workers with GPUs with the losses of the same rounds on the CPU.
 
-    name: of the grammar. known: number of GPUs. counted: whether the GPUs are logical: Ray counts them, and the workers
-    compute on the CPU. Returns the result as text. Raises CheckFailed if the losses differ too much.
+    name: name of the grammar. known: number of GPUs. counted: whether the GPUs are logical: Ray counts them, and the
+    workers compute on the CPU. Returns the result as text. Raises CheckFailed if the losses differ too much.
     """
     if not known:
         raise NotRun(_NONE)

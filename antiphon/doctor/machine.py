@@ -31,7 +31,7 @@ _ROUNDS = 8
 def examination(gpu: bool = False, address: str | None = None) -> Iterator[Finding]:
     """Run all checks of this machine one after another, and yield the result of each.
 
-    gpu: whether to check GPUs too. address: of a Ray cluster; if None, Ray is started on this machine.
+    gpu: whether to check GPUs too. address: address of a Ray cluster; if None, Ray is started on this machine.
     """
     yield from (examine(*check) for check in machine_checks())
     devices = gpus.devices() if gpu else ()

@@ -26,7 +26,7 @@ def read_experiment(
 ) -> Experiment:
     """Read an experiment, and apply changes of single keys.
 
-    name: of an experiment or grammar that comes with antiphon, of a plugin's grammar, a path to a TOML file, or
+    name: name of an experiment or grammar that comes with antiphon, of a plugin's grammar, a path to a TOML file, or
     "module:factory" for a user's function that makes a grammar.
     changes: texts "a.b=value", or a mapping from keys "a.b" to values.
     placement: replaces the table [placement] before the changes are applied: "own" (keeps it), "spread" (one worker for

@@ -133,7 +133,7 @@ class PlacementTable(Table):
     of: dict[str, PlaceTable] = Field(default={})
 
     def placement(self, grammar: Grammar) -> Placement:
-        """Make the placement of a grammar from these settings.
+        """Make the placement of a grammar from the settings in this object.
 
         Raises PlacementError for unknown names and for contradictions.
         """
@@ -166,7 +166,7 @@ class PlacementTable(Table):
         return placement
 
     def resolved(self, grammar: Grammar) -> dict[str, Any]:  # Any: TOML
-        """Return these settings as a TOML table with all defaults, for each player, oracle and loss of the grammar."""
+        """Return the settings in this object as a TOML table, with all defaults, for each player, oracle and loss."""
         placement, players = self.placement(grammar), {player.name for player in grammar.query.players}
         told: dict[str, Any] = {}  # Any: TOML
         for name in hosted(grammar):

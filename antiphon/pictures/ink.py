@@ -45,7 +45,7 @@ def attributes(fill: str = "", stroke: str = "", width: float = 1.2, dash: str =
     """Return the fill and stroke attributes of an SVG element.
 
     fill: a key of `PAINTS`, a pattern from `Inkwell.pattern`, or "none". stroke: a key of `PAINTS`; "" for no stroke.
-    width: of the stroke, in points. dash: the dash pattern of SVG; empty for a solid line.
+    width: width of the stroke, in points. dash: the dash pattern of SVG; empty for a solid line.
     """
     classes = [*([f"f-{fill}"] if fill in PAINTS else []), *([f"s-{stroke}"] if stroke else [])]
     parts = [f'class="{" ".join(classes)}"'] if classes else []
@@ -58,25 +58,25 @@ def attributes(fill: str = "", stroke: str = "", width: float = 1.2, dash: str =
 
 
 def path(d: str, paint: str) -> str:
-    """Return an SVG path. d: its data. paint: its fill and stroke, from the function `attributes`."""
+    """Return an SVG path. d: path data in SVG syntax. paint: fill and stroke, from the function `attributes`."""
     return f'<path d="{d}" {paint}/>'
 
 
 def polygon(points: Sequence[Point], paint: str) -> str:
-    """Return a closed SVG polygon with round corners. paint: its fill and stroke, from the function `attributes`."""
+    """Return a closed SVG polygon with round corners. paint: fill and stroke, from the function `attributes`."""
     d = "M" + "L".join(map(at, points)) + "Z"
     return f'<path d="{d}" stroke-linejoin="round" {paint}/>'
 
 
 def rectangle(box: Rectangle, radius: float, paint: str) -> str:
-    """Return an SVG rectangle with corners of the given radius. paint: from the function `attributes`."""
+    """Return an SVG rectangle with round corners. paint: fill and stroke, from the function `attributes`."""
     corner = f' rx="{num(radius)}"' if radius else ""
     place = f'x="{num(box.x)}" y="{num(box.y)}" width="{num(box.width)}" height="{num(box.height)}"'
     return f"<rect {place}{corner} {paint}/>"
 
 
 def circle(center: Point, radius: float, paint: str) -> str:
-    """Return an SVG circle. paint: its fill and stroke, from the function `attributes`."""
+    """Return an SVG circle. paint: fill and stroke, from the function `attributes`."""
     return f'<circle cx="{num(center[0])}" cy="{num(center[1])}" r="{num(radius)}" {paint}/>'
 
 
@@ -150,7 +150,7 @@ class Inkwell:
         return [rectangle(back, 2, attributes("paper")), words]
 
     def page(self, title: str, width: float, height: float, body: Sequence[str], role: str = "group") -> str:
-        """Return a whole SVG file. body: its elements, made by this object. role: the role for screen readers."""
+        """Return the text of an SVG file. body: SVG elements, made by this object. role: role for screen readers."""
         size = f'width="{num(width)}" height="{num(height)}" viewBox="0 0 {num(width)} {num(height)}"'
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="{role}"><title>{escape(title)}</title>'

@@ -26,12 +26,12 @@ def query_side(query: QueryGraph) -> Side:
 
 
 def node_id(name: str) -> str:
-    """Return the id of the mark of a node of the Query graph (Q). name: of the node."""
+    """Return the id of the mark of a node of the Query graph (Q). name: name of the node."""
     return f"Q {name}"
 
 
 def owner_id(name: str) -> str:
-    """Return the id of the mark of a player or a clone in the picture of the Query graph. name: of the player."""
+    """Return the id of the mark of a player or a clone in the picture of the Query graph. name: name of the player."""
     return f"Q plays {name}"
 
 

@@ -31,7 +31,7 @@ def response_side(query: QueryGraph, response: ResponseGraph, objective: Objecti
 
 
 def response_id(name: str) -> str:
-    """Return the id of the mark of a node of the Response graph (R). name: of the node."""
+    """Return the id of the mark of a node of the Response graph (R). name: name of the node."""
     return f"R {name}"
 
 
@@ -106,7 +106,7 @@ class _Reader:
 
 
 def broadcast_id(port: Port) -> str:
-    """Return the id of the mark that distributes a message to several receivers. port: of the message."""
+    """Return the id of the mark that distributes a message to several receivers. port: port of the message."""
     return f"R broadcast {port.node} {port.index}"
 
 

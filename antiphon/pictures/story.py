@@ -19,8 +19,8 @@ from antiphon.transport.message import Phase
 class Scene:
     """One step of a round, as shown on the HTML page of a picture.
 
-    phase: of the round, such as "query". text: the step in words. workers: the worker that acts, or the sender and the
-    receiver of a message. lights: ids of the marks (drawn nodes) and arrows to highlight.
+    phase: phase of the round, such as "query". text: the step in words. workers: the worker that acts, or the sender
+    and the receiver of a message. lights: ids of the marks (drawn nodes) and arrows to highlight.
     """
 
     phase: str

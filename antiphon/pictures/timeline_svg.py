@@ -26,7 +26,7 @@ def picture(timeline: Timeline) -> str:
 class _Cell(NamedTuple):
     """The rectangle of one action of a worker in the picture of a timeline.
 
-    kind: of the action. symbol, name: the text in it, as far as there is space. tip: the tooltip.
+    kind: kind of the action. symbol, name: the text in it, as far as there is space. tip: the tooltip.
     """
 
     kind: str

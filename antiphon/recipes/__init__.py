@@ -25,8 +25,8 @@ def known() -> tuple[str, ...]:
 def recipe_of(name: str) -> "Recipe | None":
     """Return the recipe of a grammar: the class of its settings, and functions that build and evaluate it.
 
-    name: of a grammar of the library or of an installed plugin. Returns None if the name refers to a user's function
-    that makes a grammar, such as "module:factory".
+    name: name of a grammar of the library or of an installed plugin. Returns None if the name refers to a user's
+    function that makes a grammar, such as "module:factory".
     Raises ExperimentError if no grammar has that name, or its import fails.
     """
     if name in LIBRARY:

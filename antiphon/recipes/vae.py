@@ -73,7 +73,7 @@ def evaluate(table: VaeTable, evaluation: EvaluationTable, grammar: Grammar, sta
 def bounds(grammar: Grammar, states: Mapping[str, State], x: Tensor, seed: int) -> Tensor:
     """Return the negative variational bound (L1 + L2) of each image, averaged over `DRAWS` noise draws, (n,).
 
-    states: the saved state of each player. x: images, (n, ...). seed: of the noise.
+    states: the saved state of each player. x: images, (n, ...). seed: seed of the noise.
     """
     encoder, decoder = trained(grammar, "Encoder", states), trained(grammar, "Decoder", states)
     (likelihood,) = (node.operator for node in grammar.query.nodes if node.name == "L2")

@@ -33,7 +33,7 @@ class RunFolder:
         """Make the folder of a new run and write the experiment into it.
 
         path: the folder; None chooses a new name in `runs/`. grammar: name of the grammar, for this name.
-        experiment: as TOML text.
+        experiment: the experiment as TOML text.
         Raises ExperimentError if the folder belongs to another run, or cannot be made.
         """
         if path is None:

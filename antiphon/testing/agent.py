@@ -21,11 +21,11 @@ _ROUNDS = 4
 
 
 @typed
-def check_agent(cls: Callable[..., Any], **arguments: Any) -> None:
+def check_agent(cls: Callable[..., Any], **arguments: Any) -> None:  # Any: of every type, as `cls` takes them
     """Test whether an agent (the optimizer of a player) keeps the contract of the interface `Agent`.
 
     cls: a class or function; `cls(parameters, **arguments)` must return an agent. The parameters in the test are a
-    matrix and a vector of float32, and a matrix of float64. Any: `cls` may have any arguments.
+    matrix and a vector of float32, and a matrix of float64.
     Returns None if the contract is kept. Otherwise raises AgentError, whose message names the broken rule, what the
     agent did, and the remedy.
     """

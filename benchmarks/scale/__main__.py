@@ -20,7 +20,7 @@ from benchmarks.scale.measuring import Measured, measure
 
 
 def measured_blocks(m: Measured) -> dict[str, str]:
-    """Return the text blocks of docs/scale.md that contain these measurements, by name."""
+    """Return the text blocks of docs/scale.md that contain the measurements `m`, by name."""
     constants = constants_table(calibrated(m))
     rounded = read_constants(f"<!-- constants -->\n{constants}\n<!-- end -->")
     circumstances = (
@@ -41,7 +41,7 @@ def write(blocks: dict[str, str]) -> None:
 
 
 def recorded(blocks: dict[str, str]) -> None:
-    """Write these text blocks as a section of RESULTS.md."""
+    """Write the text blocks `blocks` into RESULTS.md, as one section."""
     write_section(
         "Cost of a round by the number of workers",
         f"`python -m benchmarks.scale --write`. {blocks['circumstances']} The tables, and what follows from them for "

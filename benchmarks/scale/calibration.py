@@ -130,13 +130,13 @@ def _prepared(c: Constants, each: Prepared) -> list[Check]:
 def worked(m: Measured, name: str, workers: int) -> float:
     """Return the core seconds of all workers together per round, as the median of all repetitions.
 
-    name: the game. workers: their number.
+    name: name of the game. workers: number of workers.
     """
     return median(spent.workers for each in m.seen[name, workers] for spent in each.rounds)
 
 
 def quietest(m: Measured, name: str, workers: int) -> float:
-    """Return the clock seconds per round, as the minimum of all repetitions. name: the game. workers: their number."""
+    """Return the smallest clock seconds per round of all repetitions. name: the game. workers: number of workers."""
     return min(spent.clock for each in m.seen[name, workers] for spent in each.rounds)
 
 

@@ -21,7 +21,7 @@ ASSUMED = ("enrol", "latency", "bandwidth", "cores")
 
 
 class Unit(NamedTuple):
-    """The unit in which a constant is printed. of: its size in SI units."""
+    """The unit in which a constant is printed. of: size of the unit in SI units, such as 1e-6 for µs."""
 
     name: str
     of: float

@@ -23,11 +23,12 @@ ALONE = (12, 102, 1002, 10002)
 
 @dataclass(frozen=True)
 class Measured:
-    """All measurements of the benchmark. seen: by game and number of workers. mail: runs with Ray's object store.
+    """All measurements of the benchmark.
 
-    start, memory: core seconds and bytes of each worker. started: clock seconds until all workers ran.
-    load: load average of the machine before and after. prepared: chains that are compiled and not played (see `ALONE`).
-    The other fields are as in `Constants`.
+    seen: times of each run, by game and number of workers. mail: times of the runs with Ray's object store. start,
+    memory: core seconds and bytes of each worker. started: clock seconds until all workers ran. load: load average of
+    the machine before and after. prepared: chains that are compiled and not played (see `ALONE`). The other fields are
+    as in `Constants`.
     """
 
     play: float

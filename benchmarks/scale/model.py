@@ -66,7 +66,7 @@ class Constants:
     """Cores per machine. Each core runs one worker."""
 
     def on_one_machine(self, cores: float) -> "Constants":
-        """Return these constants for a single machine with `cores` cores, without a network."""
+        """Return a copy of the constants of this object for a single machine with `cores` cores and no network."""
         return replace(self, latency=0.0, bandwidth=math.inf, cores=cores)
 
 

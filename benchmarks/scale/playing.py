@@ -37,9 +37,10 @@ class Spent:
 
 @dataclass(frozen=True)
 class Seen:
-    """The measured times of one run. meet: to open the run. calls: of one call of `play` with 0 rounds.
+    """The measured times of one run.
 
-    rounds: of one round, for each repetition. save: of a checkpoint.
+    meet: time to open the run. calls: time of one call of `play` with 0 rounds. rounds: time of one round, for each
+    repetition. save: time to save a checkpoint.
     """
 
     workers: int

@@ -1,4 +1,4 @@
-"""The placement: which worker hosts each player, oracle and loss. It is only data; nothing is started here."""
+"""Placements: data that state which worker hosts each player, oracle and loss. No worker is started."""
 
 import functools
 from collections import Counter
@@ -16,7 +16,7 @@ from antiphon.grammars.typed import typed
 
 
 class Strategy(StrEnum):
-    """The ways to distribute workers over machines. The names are those of Ray's placement groups."""
+    """How Ray distributes the workers over machines: the strategies of Ray's placement groups."""
 
     PACK = "pack"
     SPREAD = "spread"
@@ -24,7 +24,11 @@ class Strategy(StrEnum):
 
 
 class Precision(StrEnum):
-    """The arithmetic in which a player's operator computes (`torch.autocast`). Edges keep their declared dtypes."""
+    """The precision in which a player's module computes.
+
+    DECLARED: without `torch.autocast`. BFLOAT16, FLOAT16: under `torch.autocast` with this dtype. Messages keep their
+    declared dtypes in all cases.
+    """
 
     DECLARED = "declared"
     BFLOAT16 = "bfloat16"
@@ -35,9 +39,10 @@ class Precision(StrEnum):
 class WorkerResources:
     """The resources that one worker needs from the cluster, in Ray's units.
 
-    num_cpus: logical CPUs. num_gpus: GPUs; with a fraction, workers share a GPU. resources: custom resources.
-    node: address of a machine, or labels that its Ray node must have; empty for any node.
-    runtime_env: of the worker's process, as JSON (for example its pip packages); empty for the one of the run.
+    num_cpus: number of logical CPUs. num_gpus: number of GPUs; workers with a fraction share a GPU. resources: names
+    and amounts of custom resources. node: address of a machine, or labels that its Ray node must have; empty for any
+    machine. runtime_env: Ray's runtime environment of the worker's process, as JSON (for example its pip packages);
+    empty for the runtime environment of the run.
     """
 
     num_cpus: float = 0.0
@@ -50,18 +55,19 @@ class WorkerResources:
 @typed
 @dataclass(frozen=True)
 class Placement:
-    """The workers in a fixed order, with the players, oracles and losses that each hosts, and their resources.
+    """States which worker hosts each player, oracle and loss, and which resources each worker needs.
 
-    A clone lives with its player. An operator without parameters lives with its first consumer.
-    agents: by player, the worker of its agent, if its operator is on another worker. Gradients and parameters are then
-    messages. resources: of workers; none by default. strategy: how workers are distributed over machines.
-    replicas: number k of copies of a worker, named `worker`, `worker#1`, ... Each plays a slice of every batch, and
-    gradients are summed over them. A worker with replicas hosts only players.
-    sharded: players whose replicas each hold a shard of the parameters.
-    coupled: players whose batch may be split although its examples influence each other (batch norm).
-    precision: of players; the declared dtypes by default.
-    recomputed: players that keep no activations between query and response; the query is computed again.
-    logical_gpus: Ray only counts GPUs and all workers compute on CPUs, for a trial on machines without GPUs.
+    A clone lives on the worker of its player. An operator without parameters lives on the worker of its first consumer.
+    workers: the workers in a fixed order, each with the names that it hosts. agents: players whose agent (optimizer) is
+    on another worker than their module, each with the worker of the agent. Gradients and parameters are then sent as
+    messages. resources: the resources of each worker; none by default. strategy: how Ray distributes workers over
+    machines.
+    replicas: for each replicated worker, the number of its copies, which are named `worker`, `worker#1`, ... Each copy
+    plays a slice of every batch, and gradients are summed over the copies. A replicated worker hosts only players.
+    sharded: players of which each replica holds a shard of the parameters. coupled: players whose batch may be split
+    although its examples influence each other (batch norm). precision: the precision of each player; the declared
+    dtypes by default. recomputed: players that keep no activations for the backward pass, but compute the forward pass
+    again. logical_gpus: Ray only counts GPUs, and all workers compute on CPUs, for a trial on machines without GPUs.
     """
 
     workers: tuple[tuple[str, tuple[str, ...]], ...]
@@ -97,17 +103,17 @@ class Placement:
 
     @functools.cached_property
     def host_of(self) -> Mapping[str, str]:
-        """The worker of each player, oracle and loss. If a worker has replicas: its first replica."""
+        """The worker of each player, oracle and loss, by name. For a worker with replicas: the first replica."""
         return {hosted: worker for worker, hosts in self.workers for hosted in hosts}
 
     @functools.cached_property
     def agent_of(self) -> Mapping[str, str]:
-        """For each player whose agent and operator are on different workers: the worker of the agent."""
+        """For each player whose agent and module are on different workers: the worker of the agent."""
         return {player: worker for player, worker in self.agents if self.host_of.get(player) != worker}
 
     @functools.cached_property
     def replicas_of(self) -> Mapping[str, tuple[str, ...]]:
-        """The replicas of each worker of `workers`, the worker itself first."""
+        """For each worker of `workers`: the names of its replicas. The first replica has the name of the worker."""
         counts = dict(self.replicas)
         return {
             worker: (worker, *(f"{worker}#{index}" for index in range(1, counts.get(worker, 1))))
@@ -116,12 +122,12 @@ class Placement:
 
     @functools.cached_property
     def replicated(self) -> frozenset[str]:
-        """The names of the workers in all groups of two or more replicas."""
+        """The names of all replicas of workers with two or more replicas."""
         return frozenset(each for group in self.replicas_of.values() if len(group) > 1 for each in group)
 
     @functools.cached_property
     def resources_of(self) -> Mapping[str, WorkerResources]:
-        """The resources of each worker, including replicas."""
+        """The resources that each worker needs, by name of the worker, including all replicas."""
         demands = dict(self.resources)
         return {
             each: demands.get(worker, WorkerResources()) for worker, group in self.replicas_of.items() for each in group
@@ -129,13 +135,13 @@ class Placement:
 
     @functools.cached_property
     def hosts_on(self) -> Mapping[str, tuple[str, ...]]:
-        """The players, oracles and losses that each worker hosts, including replicas."""
+        """The names of the players, oracles and losses that each worker hosts, by worker, including all replicas."""
         hosts = dict(self.workers)
         return {each: hosts[worker] for worker, group in self.replicas_of.items() for each in group}
 
     @functools.cached_property
     def names(self) -> tuple[str, ...]:
-        """All workers in order, including replicas. The position of a worker is its rank."""
+        """The names of all workers in order, including replicas. The index of a worker is its rank."""
         return tuple(each for worker, _ in self.workers for each in self.replicas_of[worker])
 
     def __repr__(self) -> str:
@@ -154,7 +160,10 @@ def _refuse_repeated(names: list[str]) -> None:
 
 
 def hosted(grammar: Grammar) -> tuple[str, ...]:
-    """Return the names that a placement must place: oracles, players and losses, in the order of Q's first queries."""
+    """Return the names of all oracles, players and losses, each of which a placement must assign to a worker.
+
+    The names are in the order in which they are first queried.
+    """
     kinds = (Kind.ORACLE, Kind.PLAYER, Kind.LOSS)
     asked = [
         node.owner if node.kind is not Kind.LOSS else node.name for node in grammar.query.nodes if node.kind in kinds
@@ -166,8 +175,9 @@ def hosted(grammar: Grammar) -> tuple[str, ...]:
 def spread(grammar: Grammar, fuse: Iterable[Iterable[str]] = (), agents: Mapping[str, str] | None = None) -> Placement:
     """Return the default placement on Ray: one worker per player, oracle and loss, with the same name.
 
-    fuse: groups of names; each group shares one worker, named after its first member. agents: the worker of a player's
-    agent, by player. A worker that does not exist is added.
+    fuse: groups of names; each group shares one worker, which has the name of its first member. agents: the worker of
+    the agent (optimizer), by player, for agents that are not on the worker of their player. If this worker does not
+    exist yet, it is added.
     """
     known = hosted(grammar)
     leader = {name: name for name in known}
@@ -187,12 +197,15 @@ def spread(grammar: Grammar, fuse: Iterable[Iterable[str]] = (), agents: Mapping
 
 @typed
 def together(grammar: Grammar, worker: str = "inline") -> Placement:
-    """Return the placement of everything on one worker. No message then travels."""
+    """Return a placement of all players, oracles and losses on one worker, so that no messages are sent."""
     return Placement(((worker, hosted(grammar)),))
 
 
 def locate(grammar: Grammar, placement: Placement) -> Mapping[str, str]:
-    """Return the worker of every node of Q. Raises PlacementError for a name that is not placed or not known."""
+    """Return the worker of every node of the Query graph, by node.
+
+    Raises PlacementError if the placement leaves out a name of the grammar, or contains an unknown name.
+    """
     players = [player.name for player in grammar.query.players]
     _refuse_unknown(grammar, placement.host_of, hosted(grammar))
     of_players = placement.agents, placement.precision
@@ -203,9 +216,9 @@ def locate(grammar: Grammar, placement: Placement) -> Mapping[str, str]:
 
 
 def _refuse_what_cannot_be_split(placement: Placement, players: Sequence[str]) -> None:
-    """Raise PlacementError for replicas of an oracle or a loss, and for a sharded player without replicas.
+    """Raise PlacementError if an oracle or a loss has replicas, or a sharded player has none.
 
-    An oracle has one state, and a loss is one mean over the batch.
+    An oracle cannot have replicas because it has one state, a loss because it is one mean over the batch.
     """
     replicated = {worker for worker, count in placement.replicas if count > 1}
     for name, worker in placement.host_of.items():

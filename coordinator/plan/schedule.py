@@ -12,8 +12,8 @@ from antiphon.transport.message import Edge, Reduction
 class Schedule:
     """All steps of a round in one total order.
 
-    signature: of the grammar. workers: names, in the order of their ranks. replicas: groups of workers that play the
-    same players, each on its own part of the batch. Only workers of one group may make the same value.
+    signature: signature of the grammar. workers: names, in the order of their ranks. replicas: groups of workers that
+    play the same players, each on its own part of the batch. Only workers of one group may make the same value.
     """
 
     signature: str
@@ -37,7 +37,7 @@ class Schedule:
         return {step.reduction.number: step.reduction for step in self.steps if isinstance(step, Contribute)}
 
     def carried_by(self, worker: str) -> tuple[Edge, ...]:
-        """Return the edges of one worker's channel: its own, and those that its all-reduces may need."""
+        """Return the edges that the channel of a worker carries: its own edges, and edges for its all-reduces."""
         sums = (each.edges_of(worker) for each in self.reductions.values() if worker in each.workers)
         own = (edge for edge in self.edges.values() if worker in (edge.source, edge.target))
         return (*own, *(edge for edges in sums for edge in edges))

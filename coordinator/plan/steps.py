@@ -69,7 +69,7 @@ class Slot:
 
     @property
     def parent(self) -> "Slot":
-        """The slot of the larger value of which this is a part: that of all replicas, else of all micro-batches."""
+        """The slot of the value that contains this part: the value over all replicas, else over all micro-batches."""
         return self.whole if self.share else self.total
 
     def shape(self, whole: tuple[int, ...]) -> tuple[int, ...]:

@@ -24,7 +24,8 @@ def tasks_of(
     """Return the tasks of a round, each after the tasks that it needs.
 
     places: the workers of each node, by phase (QUERY: Query graph, RESPONSE: Response graph) and name; several workers
-    for replicas. separate: the nodes that compute each micro-batch separately. microbatches: of the round, in order.
+    for replicas. separate: the nodes that compute each micro-batch separately. microbatches: all micro-batches of the
+    round, in order.
     A response task waits for all queries of its micro-batch; in the order GPIPE it waits for all queries of the round.
     """
     return _Tasks(grammar, places, separate, microbatches, order).found

@@ -28,9 +28,9 @@ class MachineGroup:
     """A group of equal machines of a cluster.
 
     workers: for each machine, the names of the workers that fit on it; Ray may distribute them otherwise in the group.
-    cpus, gpus: of each machine; gpus is 0 if no worker needs one. memory: of each machine, in GiB.
-    resources: custom Ray resources of each machine. labels: of each machine's Ray node.
-    address: of the single machine of the group, if the placement names it; else "".
+    cpus, gpus: CPUs and GPUs of each machine; gpus is 0 if no worker needs one. memory: memory of each machine, in GiB.
+    resources: custom Ray resources of each machine. labels: labels of each machine's Ray node.
+    address: address of the single machine of the group, if the placement names it; else "".
     """
 
     name: str
@@ -65,9 +65,9 @@ class MachineGroup:
 def groups(placement: Placement, size: Size) -> tuple[MachineGroup, ...]:
     """Return groups of machines on which Ray can satisfy a placement.
 
-    size: of one machine. Workers share a group if they have the same labels, kinds of custom resources and address.
-    Workers with and without GPUs are in different groups. With the strategies `spread` and `strict_spread` each worker
-    gets its own machine. Raises PlacementError for a worker that does not fit on a machine of this size.
+    size: size of one machine. Workers share a group if they have the same labels, kinds of custom resources and
+    address. Workers with and without GPUs are in different groups. With the strategies `spread` and `strict_spread`
+    each worker gets its own machine. Raises PlacementError for a worker that does not fit on a machine of this size.
     """
     kinds: dict[tuple[object, ...], list[Bundle]] = {}
     for bundle in _bundles(placement, size):
@@ -95,8 +95,8 @@ def groups(placement: Placement, size: Size) -> tuple[MachineGroup, ...]:
 def alike(placement: Placement, size: Size) -> MachineGroup:
     """Return one group of equal machines for all workers of a placement, because the machines of a Slurm job are equal.
 
-    size: of one machine. Raises PlacementError for a worker that does not fit on such a machine, and for contradictory
-    labels.
+    size: size of one machine. Raises PlacementError for a worker that does not fit on such a machine, and for
+    contradictory labels.
     """
     bundles = _bundles(placement, size)
     labels: dict[str, str] = {}

@@ -20,8 +20,9 @@ _TOKENS = 2, 52
 class ManifestInput:
     """The input from which a manifest (a file that starts a cluster) is written.
 
-    name: of the cluster or job. placement: the cluster must be large enough for it. experiment: text of a TOML file,
-    for a job. image: of the containers. size: of one machine. versions: of packages, which the manifest pins.
+    name: name of the cluster or job. placement: the cluster must be large enough for it. experiment: text of a TOML
+    file, for a job. image: image of the containers. size: size of one machine. versions: versions of packages, which
+    the manifest pins.
     Raises ExperimentError for names that are not valid in Kubernetes, and for a version of Ray without token
     authentication.
     """

@@ -16,7 +16,7 @@ _BREAKS = {"\x85", "\u2028", "\u2029"}
 def filled(name: str, order: ManifestInput, **more: Any) -> str:  # Any: what a template reads
     """Fill a Jinja template of a manifest, and return the text.
 
-    name: of the template. order: its fields are variables of the template. more: further variables.
+    name: name of the template. order: its fields are variables of the template. more: further variables.
     In a template, the filter `yaml` writes a text as a YAML value, quoted if necessary.
     """
     templates = Environment(

@@ -36,9 +36,12 @@ def layered_dac(
     learn_from: int = 0,
     gamma: float = 0.98,
 ) -> Grammar:
-    """DAC with the players Actor.Dense1, ..., Actor.Output, Critic and Deviator. Each layer of Actor has a clone.
+    """Make the grammar Deviator-Actor-Critic (DAC) with one player for each layer of Actor.
 
-    widths: of the hidden layers of all networks. The other arguments are as in `dac`.
+    The players are Actor.Dense1, ..., Actor.Output, Critic and Deviator. Each layer of Actor has a clone.
+    nature: an oracle of the environment. noise: an oracle of the noise that is added to the actions. state, action:
+    number of dimensions of a state and of an action. widths: widths of the hidden layers of all networks. act_every:
+    number of rounds between two actions. learn_from: the round in which learning starts. gamma: the discount factor.
     """
     return dac(
         nature,

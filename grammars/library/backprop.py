@@ -21,10 +21,10 @@ def backprop(
     """Make the grammar of backpropagation in a feedforward network whose layers are players and which minimises one
     loss.
 
-    nature: its first question answers (x, y). layers: by name, in order. A factory that makes parameters is a player;
-    any other (max-pooling, a rectifier) is an operator. skips: layer -> an earlier layer (or "x") whose output is added
-    to the output of the layer, as in residual networks. loss: a function of (output, y) that returns a mean over the
-    batch.
+    nature: an oracle whose first question answers (x, y). layers: the layers by name, in order. A factory that makes
+    parameters is a player; any other (max-pooling, a rectifier) is an operator. skips: layer -> an earlier layer (or
+    "x") whose output is added to the output of the layer, as in residual networks. loss: a function of (output, y) that
+    returns a mean over the batch.
     """
     q = QueryDraft()
     x, y = q.oracle("Nature", nature)()

@@ -41,11 +41,11 @@ def black_box_descent(
 
     In each round, Oracle answers R(theta + eps) and R(theta - eps), two values for each eps. Oracle is not asked for a
     derivative: theta receives an estimate of the gradient that is made from these values and eps.
-    oracle: its first question takes points, (batch, dimension), and answers their values, (batch,). It may be a black
-    box.
-    noise: its first question answers a batch of perturbations eps, (batch, dimension). The estimates of a batch are
-    averaged. `rademacher` gives Spall's method, `coordinates` central finite differences.
-    player: a module without inputs that plays theta, (dimension,), as `Point` does.
+    oracle: an oracle whose first question takes points, (batch, dimension), and answers their values, (batch,). It may
+    be a black box.
+    noise: an oracle whose first question answers a batch of perturbations eps, (batch, dimension). The estimates of a
+    batch are averaged. `rademacher` gives Spall's method, `coordinates` central finite differences.
+    player: a module without inputs that returns theta, (dimension,), such as `Point`.
     """
     q = QueryDraft()
     theta = q.player("Player", player)()

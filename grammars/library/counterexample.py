@@ -21,10 +21,10 @@ class Counterexample:
     """A network of rectifiers with integer weights, and one unit at which kickback's gradient has the wrong sign. The
     input is the single number 1.
 
-    weights: of each layer, (outputs, inputs). The last layer is linear with one output. biases: of all layers but the
-    last, whose bias does not influence gradients. layer, unit: numbers of the layer and of the unit with the wrong
-    sign, counted from 1. kick: kickback's factor of the unit (the essay's tau). factor: backpropagation's factor, d
-    output / d unit.
+    weights: weights of each layer, (outputs, inputs). The last layer is linear with one output. biases: biases of all
+    layers but the last, whose bias does not influence gradients. layer, unit: numbers of the layer and of the unit with
+    the wrong sign, counted from 1. kick: kickback's factor of the unit (the essay's tau). factor: backpropagation's
+    factor, d output / d unit.
     """
 
     weights: tuple[tuple[tuple[int, ...], ...], ...]
@@ -97,7 +97,7 @@ def _architectures(units: int) -> Iterator[tuple[int, ...]]:
 
 
 def _counterexamples(widths: Sequence[int], total: int, biases: bool) -> Iterator[Counterexample]:
-    """Yield all counterexamples with these widths, and with this sum of the absolute weights and biases."""
+    """Yield all counterexamples with the given widths whose absolute weights and biases have the sum `total`."""
     shapes = list(zip(widths, (1, *widths[:-1]), strict=True))
     lengths = [m * n for m, n in shapes] + (list(widths[:-1]) if biases else [])
     rows, ends = _vectors(sum(lengths), total), np.cumsum(lengths)

@@ -43,11 +43,15 @@ def critic_derivative(
 ) -> Grammar:
     """Make the grammar of deterministic policy gradients. The players are Actor mu(s) and Critic Q(s, a).
 
-    Clones of both give the target of Critic's loss. The arguments are those of `dac`, without its third player,
-    Deviator. Critic is asked at the action that was taken, where its error is measured, and again at mu(s). If the
-    error were measured at mu(s) only, as in `dac`, nothing would determine the derivative of Q with respect to the
-    action. The Response graph sends -dQ/da / batch at mu(s) to Actor, from a vector-Jacobian product of Critic. This
-    product sends nothing to Critic's parameters, because Critic would then increase its own Q.
+    Clones of both give the target of Critic's loss.
+    nature: an oracle with the questions observe() -> s; step(a); replay() -> s, a, r, s', terminated. noise: an oracle
+    whose first question answers noise in the shape of the actions. actor, critic: factories of the modules. gamma: the
+    discount factor. Actor acts every `act_every` rounds; the players learn in every round from round `learn_from` on.
+    Every `clone_every` rounds, the clones move toward their players by the fraction `soft`; None copies the players.
+    Critic is asked at the action that was taken, where its error is measured, and again at mu(s). If the error were
+    measured at mu(s) only, as in `dac`, nothing would determine the derivative of Q with respect to the action. The
+    Response graph sends -dQ/da / batch at mu(s) to Actor, from a vector-Jacobian product of Critic. This product sends
+    nothing to Critic's parameters, because Critic would then increase its own Q.
     """
     q = QueryDraft()
     game = control(q, nature, noise, actor, critic, Cadence(clone_every, learn_from), soft, act_every)

@@ -107,8 +107,8 @@ def dac(
 
     Deviator learns dQ/da. Clones of Actor and Critic give the target of the loss. Each of the three is a player, or a
     brick (a group of players). nature: questions observe() -> s; step(a); replay() -> s, a, r, s', terminated. noise:
-    its first question answers eps in the shape of the actions. Actor acts every `act_every` rounds; the players learn
-    in every round from round `learn_from` on.
+    an oracle whose first question answers eps in the shape of the actions. Actor acts every `act_every` rounds; the
+    players learn in every round from round `learn_from` on.
     The eps in the loss is a - mu(s): the action that Nature took and stored, minus the action of the current policy.
     In the Response graph, no gradient of the Bellman gradient error (the loss BGE) reaches Actor. Actor receives -G /
     batch, where G is Deviator's output at mu(s).

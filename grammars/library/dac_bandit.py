@@ -19,8 +19,8 @@ def dac_bandit(
     Deviator G(s, a).
 
     States do not depend on earlier actions. nature: questions observe() -> s, (batch, ...); reward(a) -> r, (batch,),
-    at a = mu(s) + eps. noise: its first question answers eps, in the shape of the actions. Unlike `dac`, it has no
-    replay and no target: eps is the draw of Noise, and the loss is (r - Q(s, mu(s)) - <G(s, mu(s)), eps>)^2.
+    at a = mu(s) + eps. noise: an oracle whose first question answers eps, in the shape of the actions. Unlike `dac`, it
+    has no replay and no target: eps is the draw of Noise, and the loss is (r - Q(s, mu(s)) - <G(s, mu(s)), eps>)^2.
     In the Response graph, no gradient of the loss reaches Actor. Actor receives -G / batch, where G is Deviator's
     output at mu(s). Nature is a black box, so no gradient passes through the reward.
     """

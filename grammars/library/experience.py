@@ -11,7 +11,8 @@ class Experience:
     """The values of the Query graph for one batch of transitions, from which Critic learns.
 
     now, after: Critic's inputs at the two ends of each transition. They are (s,) and (s',) for a Critic of states, and
-    (s, a) and (s', mu(s')) for a Critic of states and actions. weight: of each transition; empty if all count alike.
+    (s, a) and (s', mu(s')) for a Critic of states and actions. weight: weight of each transition; empty if all count
+    alike.
     """
 
     now: tuple[Value, ...]

@@ -38,10 +38,10 @@ def gan(
     Curator maximises L = E log D(x) + E log(1 - D(G(eps))), Forger minimises L.
 
     D(x) is Curator's probability that x is *real*.
-    environment: its first question answers x; further outputs are ignored. noise: its first question answers eps.
-    forger: G, a module of eps whose output has the type of x. curator: a module of x that plays one logit of D per
-    example, (batch, 1) or (batch,). Curator is asked twice per round, on real and on forged examples.
-    The Response graph is the chain rule, except that every message about Forger's output changes its sign. If
+    environment: an oracle whose first question answers x; further outputs are ignored. noise: an oracle whose first
+    question answers eps. forger: G, a module of eps whose output has the type of x. curator: a module of x that plays
+    one logit of D per example, (batch, 1) or (batch,). Curator is asked twice per round, on real and on forged
+    examples. The Response graph is the chain rule, except that every message about Forger's output changes its sign. If
     `saturating` is false, Forger maximises log D(G(eps)) instead. The gradient of this objective does not vanish where
     D(G(eps)) is close to 0.
     """

@@ -64,8 +64,9 @@ class ConvolutionalAnalysis(nn.Sequential):
 class ConvolutionalSynthesis(nn.Sequential):
     """A convolutional network from numbers to an image: (batch, latent) -> (batch, c, h, w).
 
-    Each transposed convolution doubles h and w. channels: those of the smallest image first. image: (c, h, w); for n
-    convolutions, h and w must be divisible by 2^n. The network returns logits, or numbers in (0, 1) if `squashed`.
+    Each transposed convolution doubles h and w. channels: number of channels of each image, the smallest image first.
+    image: (c, h, w); for n convolutions, h and w must be divisible by 2^n. The network returns logits, or numbers in
+    (0, 1) if `squashed`.
     """
 
     def __init__(self, latent: Count, image: Image, channels: Some, squashed: bool = False) -> None:
@@ -90,9 +91,9 @@ class Reparametrized(nn.Module):
         self.network = made_for(f"the network of {type(self).__name__}", make_module, network)
 
     def forward(self, eps: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return z, (batch, latent), and log |det dz/deps| = sum of log s, (batch,). eps: (batch, latent).
+        """Return z = m(x) + s(x) eps, (batch, latent), and log |det dz/deps|, which is the sum of log s(x), (batch,).
 
-        x: (batch, ...).
+        The network computes m and log s from x. eps: (batch, latent). x: (batch, ...).
         """
         mean, log_scale = self.network(x).chunk(2, dim=1)
         return mean + log_scale.exp() * eps, log_scale.sum(1)

@@ -22,10 +22,9 @@ def gray_box_descent(
     """Make the grammar of gradient descent on a function R. Player plays theta; Oracle answers R(theta) and its
     gradient.
 
-    oracle: its first question takes theta, (dimension,), answers a 0-d value, and is gray: its gradient can be asked
-    for.
-    player: a module without inputs that plays theta, as `Point` does. Each round has one query of the value and one of
-    the gradient.
+    oracle: an oracle whose first question takes theta, (dimension,), and answers a 0-d value. The gradient of this
+    value can be asked for (a gray box). player: a module without inputs that returns theta, such as `Point`. Each round
+    has one query of the value and one of the gradient.
     """
     q = QueryDraft()
     theta = q.player("Player", player)()

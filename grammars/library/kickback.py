@@ -33,10 +33,10 @@ def kickback(nature: OracleDeclaration, layers: Mapping[str, Factory], loss: Fac
     """Make the grammar of kickback: a feedforward network with one output, whose layers do not wait for each other's
     gradients.
 
-    nature: its first question answers (x, y). loss: a function of (output, y), a mean over the batch; the output is
-    (batch, 1). layers: in order, all of them players with two outputs: `forward(S) -> (S', kick)`. S' is the layer's
-    output. kick has the shape of S: it is the gradient of the sum of S' with respect to S, and does not depend on the
-    loss (the module `kicking` has such layers).
+    nature: an oracle whose first question answers (x, y). loss: a function of (output, y), a mean over the batch; the
+    output is (batch, 1). layers: the layers in order, by name; each is a player with two outputs: `forward(S) -> (S',
+    kick)`. S' is the layer's output. kick has the shape of S: it is the gradient of the sum of S' with respect to S,
+    and does not depend on the loss (the module `kicking` has such layers).
 
     The Response graph differs from the chain rule: the vector-Jacobian products of layers send nothing upstream. Only
     the product of the loss does: it sends beta = d loss / d output, one number per example, to all layers. Layer i
@@ -86,7 +86,7 @@ def local_losses(beta: Tensor, kick: Tensor, played: Tensor) -> Tensor:
 def local_loss(output: Tensor, y: Tensor, above: Tensor, played: Tensor, loss: Factory) -> Tensor:
     """Compute the loss that one layer minimises in kickback, 0-d, with torch's autograd graph.
 
-    The loss is the sum of beta times kick times the layer's output (see `local_losses`). output: of the network,
+    The loss is the sum of beta times kick times the layer's output. output: output of the network,
     (batch, 1). y: the label. above: output of the next layer. played: output of this layer. Autograd computes the kick;
     the kick that the next layer returns is not used. So a check of the layer's gradient finds a layer that returns a
     wrong kick.
@@ -112,10 +112,13 @@ def always_coherent(modules: Mapping[str, nn.Module], values: Mapping[Port, Tens
 
 
 def _promised(layers: tuple[str, ...], own: Mapping[str, PlayerLoss]) -> Guarantee:
-    """Return the promises of kickback about gradients. own: the local loss of each layer.
+    """Return what the grammar kickback guarantees about the gradient that each layer of a network receives.
 
-    The last two layers receive the exact gradient of the network's loss. The other layers receive the exact gradient of
-    their local losses. Messages about their outputs do not have the opposite sign of the true gradient.
+    layers: names of the layers, from input to output. own: the local loss of each layer, by its name.
+    The last two layers receive the exact gradient of the network's loss. Each layer before them receives the exact
+    gradient of its own local loss. If no product of weights along a path to the network's output is negative, the
+    gradient of a layer's local loss and the gradient of the network's loss, both with respect to the output of this
+    layer, have the same sign, or one of the two is zero.
     """
     exact, below = promised(Exact(layers[-2:])), layers[:-2]
     if not below:

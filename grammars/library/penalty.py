@@ -26,7 +26,7 @@ class Penalised(nn.Module):
         self.penalty = make_operator(penalty)
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        """Return the outputs of the module on these inputs, then the penalty on its parameters, 0-d."""
+        """Return the outputs of the module for `inputs`, and then the penalty on the module's parameters, 0-d."""
         played: Any = self.module(*inputs)  # Any: a tensor or a tuple of them
         outputs: Sequence[Tensor] = (played,) if isinstance(played, Tensor) else played
         return (*outputs, self.penalty(self.module))

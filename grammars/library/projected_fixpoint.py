@@ -119,7 +119,7 @@ def _corrects(game: _Game) -> tuple[Promise, Promise]:
 def _tell_into(now: Value, *error: Value) -> Edit:
     """Return an edit that replaces every message about the value `now`, which is V(s).
 
-    The new message is minus each example's contribution to the mean Bellman error (see `minus_error`).
+    The new message is minus each example's contribution to the mean Bellman error.
     """
 
     def edit(upstream: Upstream) -> Message:

@@ -16,8 +16,8 @@ def supervised(
     """Make the grammar of supervised learning: one player minimises E[loss(f_theta(x), y)], plus Omega(theta) if a
     penalty is given.
 
-    nature: its first question answers (x, y). predictor: makes f_theta, a module of x. loss: a function of (f, y) that
-    returns a mean over the batch. penalty: Omega, a function of the module (see `Penalised`), such as
+    nature: an oracle whose first question answers (x, y). predictor: makes f_theta, a module of x. loss: a function of
+    (f, y) that returns a mean over the batch. penalty: Omega, a function of the module (see `Penalised`), such as
     `Factory.of(squared_norm, weight=0.01)`. The penalty is added to the mean of the loss over the batch; in the essay
     it is added to a sum.
     """

@@ -85,9 +85,9 @@ def transformer(
     """Make the grammar of a transformer language model: each block is a player, and one player has the first and the
     last layer.
 
-    nature: its first question answers (x, y), symbols and next symbols: (batch, time) each, int64, less than `symbols`.
-    blocks: their number. width: of the vectors between the blocks. heads: number of attention heads per block. context:
-    the largest time.
+    nature: an oracle whose first question answers (x, y). Both are (batch, time), int64, less than `symbols`. x
+    contains symbols; y contains, for each symbol of x, the next symbol. blocks: number of blocks. width: width of the
+    vectors between the blocks. heads: number of attention heads per block. context: the largest time.
     """
     q = QueryDraft()
     x, y = q.oracle("Nature", nature)()

@@ -37,8 +37,8 @@ def vae(
     L2, a mean over the batch.
 
     Encoder computes z = G(eps, x) from noise eps and data x. Decoder computes the distribution D(x|z).
-    environment: its first question answers x; further outputs are ignored. noise: an oracle with the questions
-    sample() -> eps, and log_density(eps) -> (batch,). encoder: makes a module of (eps, x) that returns z and
+    environment: an oracle whose first question answers x; further outputs are ignored. noise: an oracle with the
+    questions sample() -> eps, and log_density(eps) -> (batch,). encoder: makes a module of (eps, x) that returns z and
     log |det dG/deps|, (batch,); `Reparametrized` is such a module. decoder: makes a module of z that returns the
     parameters of D(x|z), one tensor or several. likelihood: a function of x and these parameters that returns the mean
     of -log D(x|z), 0-d. prior: a function of z that returns log P_prior(z) of each example, (batch,).

@@ -162,7 +162,7 @@ def _uses_of_brick(query: QueryGraph, names: Sequence[str], owners: set[str]) ->
 
 
 def _components(query: QueryGraph, owners: set[str]) -> list[list[Node]]:
-    """Return the nodes of these players and operators, with the operators between them, by connected component."""
+    """Return the nodes of the owners in `owners` and the operators between them: one list per connected component."""
     members = {node.name for node in query.nodes if node.owner in owners}
     inside = members | _between(query, members)
     nodes = [node for node in query.nodes if node.name in inside]

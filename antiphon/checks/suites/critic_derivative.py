@@ -39,7 +39,8 @@ def regulated(system: Regulator, gain: Tensor, teacher: Factory, capacity: int) 
 def from_truth(modules: Modules, values: dict[Port, Tensor], system: Regulator, gain: Tensor) -> Tensor:
     """Return the relative error of Critic's values at the states and actions of a round, 0-d.
 
-    modules: by player. values: of the round, by port. gain: the matrix of the policy whose true values are compared.
+    modules: the module of each player, by name. values: values of the round, by port. The error is relative to the true
+    values of the policy with the matrix `gain`.
     """
     state, action = values[STATE], values[TAKEN]
     return relative(modules["Critic"](state, action).squeeze(1), action_value(system, gain, state, action))

@@ -42,8 +42,8 @@ def regulated(system: Regulator, gain: Tensor, teacher: Factory, capacity: int) 
 def from_truth(modules: Modules, values: dict[Port, Tensor], system: Regulator, gain: Tensor) -> Tensor:
     """Return the larger of two relative errors at the states of a round, 0-d: of Critic's values, of Deviator's slopes.
 
-    modules: by player. values: of the round, by port. gain: the matrix of the policy whose true values and slopes (the
-    gradients of the value with respect to the action) are compared.
+    modules: the module of each player, by name. values: values of the round, by port. The errors are relative to the
+    true values and slopes (gradients of the value with respect to the action) of the policy with the matrix `gain`.
     """
     state, played = values[STATE], values[PLAYED]
     value, slope = modules["Critic"](state, played).squeeze(1), modules["Deviator"](state, played)

@@ -99,7 +99,7 @@ def best_logit(nature: float, forger: float, scale: float) -> tuple[float, float
 def distance_from_best(
     modules: Mapping[str, nn.Module], values: Mapping[Port, Tensor], nature: float, forger: float, scale: float
 ) -> Tensor:
-    """Return the distance of an affine Curator from the best one, 0-d.
+    """Return the distance of an affine Curator from the best Curator, 0-d.
 
     It is the larger of the errors of slope and offset, divided by the larger of the best slope and the best offset.
     nature, forger: means of the two normal distributions. scale: their common standard deviation.

@@ -52,6 +52,9 @@ def known(grammar: Grammar, theta: Tensor, where: str) -> Grammar:
 
 
 def from_theta(modules: dict[str, nn.Module], values: object, theta: Tensor) -> Tensor:
-    """Return the largest absolute difference between Critic's parameters and theta, 0-d. modules: by player."""
+    """Return the largest absolute difference between Critic's parameters and theta, 0-d.
+
+    modules: the module of each player, by name.
+    """
     (weight,) = modules["Critic"].parameters()
     return (weight.reshape(-1) - theta.reshape(-1)).abs().max()

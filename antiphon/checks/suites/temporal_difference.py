@@ -149,7 +149,8 @@ def from_projection(modules: Mapping[str, nn.Module], values: Mapping[Port, Tens
 def at_minimum(make: Callable[..., Grammar], minimum: Callable[..., Tensor], where: str, seed: int) -> Grammar:
     """Make a grammar with a linear Critic, and promise that Critic comes to rest at the known minimum of its loss.
 
-    make: the function that makes the grammar of a method. minimum: computes the minimum. where: its name, in words.
+    make: the function that makes the grammar of a method. minimum: computes the minimum. where: name of the
+    minimum, in words.
     """
     process = random_process(seed, 2)
     theta = minimum(process, process.uniform_policy, GAMMA, process.uniform_distribution)

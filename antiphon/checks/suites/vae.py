@@ -66,7 +66,11 @@ class Triangular(nn.Module):
         self.lower = nn.Parameter(torch.randn(latent, latent) / 3)
 
     def forward(self, eps: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return z, (batch, latent), and log |det L|, (batch,)."""
+        """Return a sample z = m(x) + L eps, (batch, latent), and log |det L|, (batch,).
+
+        m is the network `mean`. L is the triangular matrix of the module, so log |det L| is the log-determinant of the
+        map from eps to z. eps: (batch, latent). x: (batch, size).
+        """
         log_scale = self.lower.diagonal()
         matrix = self.lower.tril(-1) + log_scale.exp().diag()
         return self.mean(x) + eps @ matrix.T, log_scale.sum().expand(len(x))

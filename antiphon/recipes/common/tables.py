@@ -70,7 +70,7 @@ class AgentTable(Table):
     on_failure: OnFailure = "fail"
 
     def specification(self) -> AgentSpecification:
-        """Return the specification of the agent with these settings.
+        """Return the specification of an agent with the settings in this object.
 
         Raises ExperimentError if torch has no optimizer or scheduler of the given name.
         """
@@ -79,7 +79,7 @@ class AgentTable(Table):
         return AgentSpecification.of(self.optimizer, self.arguments, **given, cadence=cadence)
 
     def overridden(self, player: "AgentTable") -> "AgentTable":
-        """Return a copy of these settings in which the keys that `player` sets explicitly replace the old values.
+        """Return a copy of this object in which the keys that `player` sets explicitly replace the old values.
 
         If the optimizer or the scheduler changes, its old arguments are dropped; otherwise arguments are merged key by
         key. If the agent changes, all old keys except `every` and `start` are dropped.
