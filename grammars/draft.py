@@ -189,7 +189,7 @@ class QueryDraft:
 
     @contextlib.contextmanager
     def _using(self, brick: str) -> Iterator[None]:
-        """A context: the nodes that are asked inside it belong to a new use of the brick with this name."""
+        """Return a context for one more use of a brick. The nodes that are added inside it belong to that use."""
         before = self._within
         uses = {use for node in self._nodes for use in node.within if use.brick == brick}
         self._within = (*before, Use(brick, len(uses) + 1))

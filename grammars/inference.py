@@ -319,7 +319,7 @@ def _on_meta(inputs: Sequence[EdgeType]) -> Values:
 def _complete(inputs: Sequence[EdgeType], sizes: Sizes) -> Sizes:
     """Return a size for every symbolic dimension of the types `inputs`.
 
-    The size is taken from `sizes`. If no oracle declares a size there, a trial size is chosen.
+    The size of a dimension is taken from `sizes`. A dimension that `sizes` does not have gets a trial size.
     """
     symbols = sorted({each.name for edge in inputs for each in edge.shape if isinstance(each, Batch)})
     unknown = [symbol for symbol in symbols if symbol not in sizes]

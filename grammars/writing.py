@@ -1,4 +1,4 @@
-"""Writes a Response graph, by hand or for the chain rule."""
+"""Builds a Response graph (R) node by node: for a user who defines R, and for the function `chain_rule`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace

@@ -68,7 +68,7 @@ class Channel(Protocol):
         ...
 
     def settle(self) -> None:
-        """Wait until all sent messages can arrive even if this worker does nothing more.
+        """Wait until no sent message needs this worker any more, so that it may stop without losing one.
 
         Raises DeadlineError, TransportError.
         """

@@ -71,7 +71,7 @@ class Gone(Exception):
 
 @final
 class Closing:
-    """Lets one thread close shared pairs on which another thread may wait. The waiting thread is woken first."""
+    """Closes the shared memory and pipes of pairs of workers. First it wakes a thread that waits on them."""
 
     def __init__(self) -> None:
         self.begun, self.waiting, self.descriptor = False, threading.Lock(), os.eventfd(0)

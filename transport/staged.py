@@ -53,7 +53,7 @@ class StagedAllReduce:
         self._copied = copied or fence(device)
 
     def contribute(self, round: int, value: Tensor) -> int:
-        """Copy the term to the host and start to send it. Returns the bytes to send."""
+        """Copy this worker's term of an all-reduce to host memory, and start to send it. Returns the bytes to send."""
         self._copied.synchronize()
         return self._total.contribute(round, value)
 

@@ -167,8 +167,8 @@ def _of_all(found: Iterable[Measured], players: Iterable[str]) -> list[Measured]
 def _premise_holds(promise: Promise, place: str, round: RecordedRound) -> bool:
     """Return whether the premise of a promise holds in a recorded round.
 
-    place: the parameters of the round. With the initial parameters every premise holds. With others, the promise's
-    function `holds` decides. If a promise has a premise but no such function, its premise does not hold.
+    place: says with which parameters the round was played. If these are the initial ones, the premise holds. Else the
+    promise's function `holds` decides. A premise without such a function counts as not holding.
     """
     holds = getattr(promise, "holds", None)
     if place == START or holds is None:

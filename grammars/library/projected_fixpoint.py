@@ -83,7 +83,7 @@ def tdc(
 
 @dataclass(frozen=True)
 class _Game:
-    """The objective of a projected fixpoint method (GTD2 or TDC), and the values of its Query graph."""
+    """What the grammars GTD2 and TDC share: the objective, and values that nodes of the Query graph return."""
 
     seen: Experience
     now: Value

@@ -11,7 +11,7 @@ from antiphon.grammars.walks import components
 
 @dataclass(frozen=True)
 class GroupUse:
-    """Nodes of the Query graph that one new node will replace: one call of a group that will become one player.
+    """Nodes of the Query graph that coarsening replaces by one node. Together they are one call of a group of players.
 
     owner: "" if the nodes belong to the players. If they belong to clones of the players: the name of the new clone.
     within: the bricks (named subgraphs) that will contain the new node.
@@ -174,7 +174,7 @@ def _components(query: QueryGraph, owners: set[str]) -> list[list[Node]]:
 
 
 def _between(query: QueryGraph, members: set[str]) -> set[str]:
-    """Return the names of the operators between nodes: on paths from one member to another through operators only."""
+    """Return the names of the operators on paths between two nodes of a group. Such a path passes only operators."""
     after: set[str] = set(members)
     for node in query.nodes:
         if node.kind is Kind.OPERATOR and any(port.node in after for port in node.inputs):
