@@ -2,13 +2,14 @@
 
 import functools
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Literal
 
 from pydantic import Field, create_model
 
 from antiphon.agents.specification import AgentSpecification
 from antiphon.coordinator.plan.assignment import assign
-from antiphon.coordinator.plan.placement import Placement
+from antiphon.coordinator.plan.placement import Placement, together
 from antiphon.coordinator.plan.schedule import Schedule
 from antiphon.coordinator.plan.step_order import OrderName
 from antiphon.errors import ExperimentError, GrammarError
@@ -94,6 +95,18 @@ class Experiment(Table):
         Raises PlacementError for unknown names and for contradictions.
         """
         return self.placement.placement(grammar)
+
+    def placed_to_run(self, grammar: Grammar) -> Placement:
+        """Return the placement of a run: that of `placed` on Ray, and one worker for everything inline.
+
+        Inline, the settings of players that do not depend on workers still count: precision, recomputed queries, and
+        whether a batch may be divided although its examples influence each other.
+        """
+        placement = self.placed(grammar)
+        if self.executor == "ray":
+            return placement
+        precision, recomputed, coupled = placement.precision, placement.recomputed, placement.coupled
+        return replace(together(grammar), precision=precision, recomputed=recomputed, coupled=coupled)
 
     def schedule(self, grammar: Grammar, agents: Mapping[str, AgentSpecification]) -> Schedule:
         """Return the schedule of a round on Ray: the steps of each worker in order.

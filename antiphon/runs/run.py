@@ -98,8 +98,7 @@ def run_experiment(
     view = view or Unseen()
     grammar = experiment.build()
     agents = experiment.agents(grammar)
-    apart = experiment.placed(grammar)  # computed inline too, where it is not used, to refuse unknown names
-    placement = apart if experiment.executor == "ray" else None
+    placement = experiment.placed_to_run(grammar)
     path = None if out is None else Path(out)
     likely = path or next(each for each in default_paths(grammar.name) if not each.exists())
     check_place(likely, grammar, experiment.keep_checkpoints)
@@ -119,13 +118,11 @@ def run_experiment(
         return _finish(folder, play, experiment, interrupts.asked)
 
 
-def with_own_packages(placement: Placement | None) -> list[str]:
+def with_own_packages(placement: Placement) -> list[str]:
     """Return the names of the players whose agents have their own runtime environment in a placement.
 
     Such an agent may need packages that are missing in this process.
     """
-    if placement is None:
-        return []
     return [player for player, worker in placement.agents if placement.resources_of[worker].runtime_env]
 
 

@@ -1,5 +1,6 @@
 """Placements as tables: what they say, what they refuse, where they come from, and that a run can be repeated."""
 
+import json
 import os
 import re
 import tomllib
@@ -291,3 +292,15 @@ def test_the_document_shows_what_is_drawn_and_what_can_be_read(grammar):
     )  # fmt: skip
     for key in (*PlacementTable.model_fields, *PlaceTable.model_fields, *RemoteAgentTable.model_fields):
         assert f"`{key}`" in document or f"`{key}.NAME`" in document, key
+
+
+def test_inline_the_settings_of_players_count(antiphon, place):
+    def losses(*changes: str) -> list[float]:
+        told = antiphon("run", "backprop", "--rounds=4", f"--out=run{len(list(place.iterdir()))}", *changes)
+        assert told.code == 0, told.error
+        newest = max(place.iterdir(), key=lambda each: each.stat().st_mtime_ns)
+        return [json.loads(line)["losses"] for line in (newest / "metrics.jsonl").read_text().splitlines()]
+
+    plain = losses()
+    assert losses("--set=placement.of.Dense1.recompute=true") == plain
+    assert losses("--set=placement.of.Dense1.precision=bfloat16") != plain
