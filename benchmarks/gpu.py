@@ -11,7 +11,6 @@ import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import partial
 from statistics import median
@@ -34,14 +33,13 @@ from antiphon.envs import arrays
 from antiphon.experiments.load import read_experiment
 from antiphon.grammars import Factory, Grammar
 from antiphon.grammars.library import backprop
-from antiphon.grammars.library.networks import Dense, Policy, StateAction
-from antiphon.grammars.losses import bellman_gradient_error
+from antiphon.grammars.library.networks import Dense
 from antiphon.pictures.gallery import library
-from antiphon.recipes.dac import DacTable
 from antiphon.transport.device import host_memory
 from antiphon.transport.memory import tensor_over
 from benchmarks.paired import in_turn, rows_of, seconds_a_round
 from benchmarks.plain import Play, plain_network
+from benchmarks.plain_dac import PlainDac
 from benchmarks.report import machine, table, write_section
 
 RATE = 0.01
@@ -246,72 +244,8 @@ def dac_updates(setup: Setup) -> str:
             executor.play(experiment.table.learn_from + 1)
             contestants[f"antiphon, inline, {name}"] = executor.play
         plainly = "plain PyTorch, eager, the update alone"
-        contestants[plainly] = PlainDac.of(setup, experiment.table).rounds()
+        contestants[plainly] = PlainDac.of(setup.device, experiment.table).rounds()
         return setup.compared(contestants, plainly)
-
-
-@dataclass(frozen=True)
-class PlainDac:
-    """Deviator-Actor-Critic by hand, with Adam, on one batch that takes the place of the replay.
-
-    batch: s (batch, state), a (batch, action), reward (batch,), s' and whether s' is terminal, on the networks' device.
-    """
-
-    mu: nn.Module
-    value: nn.Module
-    slope: nn.Module
-    old_mu: nn.Module
-    old_value: nn.Module
-    batch: Sequence[Tensor]
-    gamma: float
-    soft: float
-
-    @classmethod
-    def of(cls, setup: Setup, table: DacTable, state: int = 3, action: int = 1) -> "PlainDac":
-        """Networks of an experiment's sizes, and a random batch, on the device."""
-        mu = Policy(state, action, table.widths)
-        value, slope = (StateAction(state, action, outputs, table.widths) for outputs in (1, action))
-        for each in (mu, value, slope):
-            each.to(setup.device)
-        shapes = ((state,), (action,), (), (state,), ())
-        generator = torch.Generator().manual_seed(0)
-        batch = [torch.rand(table.batch, *shape, generator=generator).to(setup.device) for shape in shapes]
-        return cls(mu, value, slope, deepcopy(mu), deepcopy(value), batch, table.gamma, table.soft)
-
-    def rounds(self) -> Play:
-        """Return a function that plays updates, and reads the loss in each."""
-        optimizer = torch.optim.Adam(
-            [each for network in (self.mu, self.value, self.slope) for each in network.parameters()], lr=0.001
-        )
-
-        def play(rounds: int) -> None:
-            for _ in range(rounds):
-                optimizer.zero_grad()
-                loss = self._respond()
-                optimizer.step()
-                self._follow()
-                loss.item()
-
-        return play
-
-    def _respond(self) -> Tensor:
-        state, action, reward, after, terminated = self.batch
-        played = self.mu(state)
-        seen = played.detach()
-        g = self.slope(state, seen)
-        with torch.no_grad():
-            bootstrap = self.old_value(after, self.old_mu(after))
-        told = reward, terminated, bootstrap, self.value(state, seen), g, action - seen
-        loss = bellman_gradient_error(*told, gamma=self.gamma)
-        loss.backward()
-        played.backward(-g.detach() / len(state))
-        return loss
-
-    @torch.no_grad()
-    def _follow(self) -> None:
-        for network, old in ((self.mu, self.old_mu), (self.value, self.old_value)):
-            for each, follower in zip(network.parameters(), old.parameters(), strict=True):
-                follower.lerp_(each, self.soft)
 
 
 def precisions(setup: Setup, width: int) -> str:

@@ -284,12 +284,13 @@ class Hosted:
         node, slot = by_name[step.node], step.writes[0]
         asked = [query.type_of(port) for port in node.inputs]
         found = coupling(self.players[player].module, asked, query.sizes, self.device)
+        divisions = (slot.share, "replicas"), (slot.microbatch, "micro-batches")
+        parts = " and ".join(f"{part.of} {name}" for part, name in divisions if part)
         if found:
             raise PlacementError(
-                f"player {player!r} has {slot.share.of if slot.share else 1} replica(s) and "
-                f"{slot.microbatch.of if slot.microbatch else 1} micro-batch(es), and couples the examples of a batch: "
-                f"{found}. Expected each example to be played by itself, since the player sees a slice of the batch at "
-                "a time. Leave the batch whole, or accept that it then learns otherwise (`accept_batch_coupling`)."
+                f"player {player!r} has {parts} and couples the examples of a batch: {found}. Expected each example "
+                "to be played by itself, since the player sees a slice of the batch at a time. Leave the batch whole, "
+                "or accept that it then learns otherwise (`accept_batch_coupling`)."
             )
 
     def _player(self, player: PlayerDeclaration, agent: AgentSpecification | None) -> Player:

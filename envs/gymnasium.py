@@ -50,8 +50,7 @@ def nature(
 
     id: a name registered in Gymnasium; "module:id" if importing the module registers it; or a class or function that
     makes an environment. keywords: keyword arguments of its constructor. vectorization: "async" runs each copy in its
-    own process. Each process must answer within `deadline` seconds. overlap: whether players learn while the
-    environments step.
+    own process. Each process must answer within `deadline` seconds. overlap: learn while the environments step.
 
     Questions; all tensors are float32:
     observe() -> s. It returns the observations, (envs, observation).

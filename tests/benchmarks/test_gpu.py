@@ -15,6 +15,7 @@ from antiphon.doctor.findings import Finding, Health, examine
 from antiphon.doctor.gpu import checks, devices
 from antiphon.experiments.load import read_experiment
 from benchmarks import gpu, report
+from benchmarks.plain_dac import PlainDac
 from rigs.devices import AWAY, Away
 
 needs_a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device")
@@ -82,7 +83,7 @@ def test_the_plain_update_of_dac_is_the_grammars() -> None:
         batch = [held[f"Q[Nature.replay{index}]"] for index in ("", ".1", ".2", ".3", ".4")]
         mu, value, slope, *old = (before[name] for name in ("Actor", "Critic", "Deviator", "Actor~", "Critic~"))
         gamma, soft = experiment.table.gamma, experiment.table.soft
-        gpu.PlainDac(mu, value, slope, old[0], old[1], batch, gamma, soft).rounds()(1)
+        PlainDac(mu, value, slope, old[0], old[1], batch, gamma, soft).rounds()(1)
         for name, module in ours.modules().items():
             torch.testing.assert_close(before[name].state_dict(), module.state_dict(), rtol=1e-4, atol=1e-6)
 

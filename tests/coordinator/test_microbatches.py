@@ -216,7 +216,7 @@ def test_each_micro_batch_has_its_own_dropout():
     [
         (with_dropout, 8, ["First", "8 micro-batches", "7 rows"]),
         (lambda: backprop(points(4), {"Norm": Factory.of(nn.BatchNorm1d, 4), "Last": Factory.of(nn.Linear, 4, 3)}), 2,
-         ["Norm", "couples the examples", "accept_batch_coupling"]),
+         ["Norm", "2 micro-batches", "couples the examples", "accept_batch_coupling"]),
     ],
 )  # fmt: skip
 def test_what_cannot_be_divided_is_refused(grammar, microbatches, told):

@@ -196,7 +196,7 @@ def test_bad_input_is_refused(antiphon, arguments, text):
     [
         ("of = 3", "is refused: key 'of' takes a table, and the number 3 arrived. Correct the value."),
         ("[of.Output]\nnum_gpu = 1", "is refused: there is no key 'of.Output.num_gpu'; expected one of num_cpus, "
-         "num_gpus, resources, node, replicas, sharded, accept_batch_coupling, precision, remote_agent. "
+         "num_gpus, resources, node, replicas, sharded, accept_batch_coupling, precision, recompute, remote_agent. "
          "Did you mean 'num_gpus'? Correct or remove it."),
         ("[workers", "is not TOML: Expected ']' at the end of a table declaration (at end of document). "
          "Correct that line."),
