@@ -117,7 +117,8 @@ class AgentHost:
 
     def _build(self, parameters: Sequence[Tensor]) -> None:
         self._parameters = tuple(self._lent(parameters))
-        self._agent = self.specification.make(self.player, list(self._parameters))
+        with torch.enable_grad():  # also after a failure within a round
+            self._agent = self.specification.make(self.player, list(self._parameters))
 
     def _lent(self, tensors: Sequence[Tensor]) -> Sequence[Tensor]:
         """Return the tensors for the agent: copies with the strides of the gradients, or the tensors if `in_place`."""

@@ -7,7 +7,6 @@ Each layer, Nature and the loss is a worker. The workers are threads of this pro
 many processes at once. Each message takes `delay` seconds longer than usual. A worker that waits needs no core.
 """
 
-import argparse
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -38,7 +37,7 @@ from antiphon.transport.local import Exchange, LocalChannel
 from antiphon.transport.memory import Value
 from antiphon.transport.message import Edge, Phase, Session
 from benchmarks.paired import Times, in_turn, rows_of
-from benchmarks.report import machine, table, write_section
+from benchmarks.report import machine, options, table, write_section
 
 PICTURE = Path(__file__).with_name("depth.png")
 WIDTH, BATCH = 32, 16
@@ -166,23 +165,19 @@ def draw(found: Mapping[int, Times], delay: float) -> None:
 
 def main() -> None:
     """Measure, print the table, draw, and write this benchmark's section of RESULTS.md."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--layers", type=int, nargs="+", default=[2, 4, 8, 16])
-    parser.add_argument("--delay", type=float, default=0.005)
-    parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--repetitions", type=int, default=7)
-    given = parser.parse_args()
+    given = options(__doc__, layers=[2, 4, 8, 16], delay=0.005, rounds=20, repetitions=7)
+    delay = given["delay"]
     torch.set_num_threads(1)
-    found = measured(given.layers, given.delay, given.rounds, given.repetitions)
+    found = measured(**given)
     rows = [[count, *row] for count, times in found.items() for row in rows_of(times, "backpropagation", scale=1e3)]
     header = ["layers", "response graph", "ms (median)", "ratio to backpropagation (95 % interval)"]
     report = table(header, rows)
     print(report)
-    draw(found, given.delay)
+    draw(found, delay)
     head = (
-        f"`python -m benchmarks.depth --delay {given.delay}`: the response phase of a network of width {WIDTH}, batch "
+        f"`python -m benchmarks.depth --delay {delay}`: the response phase of a network of width {WIDTH}, batch "
         f"{BATCH}; each layer, Nature and the loss is a worker, a thread of one process; each message takes "
-        f"{1e3 * given.delay:g} ms longer ({machine()})."
+        f"{1e3 * delay:g} ms longer ({machine()})."
     )
     write_section("Response phase against depth", f"{head}\n\n{report}\n\n![response phase](depth.png)")
 

@@ -4,7 +4,6 @@ in turn.
 python -m benchmarks.inline_ratio [--repetitions 9]
 """
 
-import argparse
 import itertools
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -25,7 +24,7 @@ from antiphon.grammars.library.networks import Dense
 from antiphon.oracles import gaussian
 from benchmarks.paired import in_turn, paired_ratio, seconds_a_round
 from benchmarks.plain import Play, batches_of
-from benchmarks.report import machine, table, write_section
+from benchmarks.report import machine, options, table, write_section
 
 SIZES = (32, 32), (256, 64), (1024, 256)
 """Width and batch."""
@@ -172,12 +171,10 @@ def row(name: str, optimizer: str, width: int, batch: int, repetitions: int) -> 
 
 def main() -> None:
     """Measure, print the table, and write this benchmark's section of RESULTS.md."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repetitions", type=int, default=9)
-    given = parser.parse_args()
+    repetitions = options(__doc__, repetitions=9)["repetitions"]
     torch.set_num_threads(1)
     rows = [
-        row(name, optimizer, width, batch, given.repetitions)
+        row(name, optimizer, width, batch, repetitions)
         for name in PAIRS
         for optimizer in RATES
         for width, batch in SIZES

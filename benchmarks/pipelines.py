@@ -4,7 +4,6 @@ run, in turn.
 python -m benchmarks.pipelines [--width 1024] [--batch 256] [--workers 2] [--microbatches 1 2 4 8] [--repetitions 7]
 """
 
-import argparse
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -27,7 +26,7 @@ from antiphon.grammars.library import backprop
 from antiphon.grammars.library.networks import Dense
 from benchmarks.paired import Times, in_turn, rows_of, seconds_a_round
 from benchmarks.plain import Play, plain_network
-from benchmarks.report import machine, table, write_section
+from benchmarks.report import machine, options, table, write_section
 from benchmarks.torch_pipelines import TorchPipeline
 
 RATE = 0.01
@@ -137,12 +136,8 @@ def measured(sizes: Sizes, microbatches: int, pool: Pool) -> Times:
 
 def main() -> None:
     """Measure, print the tables, and write this benchmark's section of RESULTS.md."""
-    parser = argparse.ArgumentParser(description=__doc__)
     numbers = {"width": 1024, "batch": 256, "workers": 2, "layers": 8, "repetitions": 7}
-    for name, default in numbers.items():
-        parser.add_argument(f"--{name}", type=int, default=default)
-    parser.add_argument("--microbatches", type=int, nargs="+", default=[1, 2, 4, 8])
-    given = vars(parser.parse_args())
+    given = options(__doc__, **numbers, microbatches=[1, 2, 4, 8])
     counts, sizes = given.pop("microbatches"), Sizes(**given)
     torch.set_num_threads(1)
     reports = []

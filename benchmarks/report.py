@@ -1,10 +1,12 @@
 """Writes RESULTS.md, which has one section per benchmark. A benchmark replaces its section when it runs again."""
 
+import argparse
 import os
 import platform
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -15,6 +17,17 @@ _TITLE = """# Results
 Each section is written by the command that it names. Ratios are of one run; absolute times are of a shared machine and
 say little.
 """
+
+
+def options(description: str | None, **defaults: int | float | list[int]) -> dict[str, Any]:  # Any: as the defaults
+    """Read the options of a benchmark from the command line, one for each default, and of its type."""
+    parser = argparse.ArgumentParser(description=description)
+    for name, default in defaults.items():
+        if isinstance(default, list):
+            parser.add_argument(f"--{name}", type=int, nargs="+", default=default)
+        else:
+            parser.add_argument(f"--{name}", type=type(default), default=default)
+    return vars(parser.parse_args())
 
 
 def write_section(title: str, text: str) -> None:

@@ -4,7 +4,6 @@ run, in turn.
 python -m benchmarks.round_latency [--width 256] [--batch 64] [--rounds 200] [--repetitions 9]
 """
 
-import argparse
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -31,7 +30,7 @@ from benchmarks.naive import NaiveNetwork
 from benchmarks.paired import in_turn, rows_of, seconds_a_round
 from benchmarks.peers import CompiledNetwork, RpcNetwork
 from benchmarks.plain import Play, plain_network
-from benchmarks.report import machine, table, write_section
+from benchmarks.report import machine, options, table, write_section
 
 RATE = 0.01
 CLASSES = 10
@@ -141,10 +140,7 @@ def _shares(on_ray: Played, inline: Played) -> str:
 
 def main() -> None:
     """Measure, print the report, and write this benchmark's section of RESULTS.md."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    for name, default in (("width", 256), ("batch", 64), ("rounds", 200), ("repetitions", 9)):
-        parser.add_argument(f"--{name}", type=int, default=default)
-    sizes = Sizes(**vars(parser.parse_args()))
+    sizes = Sizes(**options(__doc__, width=256, batch=64, rounds=200, repetitions=9))
     report = measure(sizes)
     head = (
         f"`python -m benchmarks.round_latency --width {sizes.width} --batch {sizes.batch} --rounds {sizes.rounds} "

@@ -3,7 +3,6 @@
 python -m benchmarks.transformer [--blocks 4] [--width 256] [--context 128] [--workers 2 4] [--microbatches 1 2 4 8]
 """
 
-import argparse
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -26,7 +25,7 @@ from antiphon.grammars.library import backprop
 from antiphon.grammars.library.transformer import Block, TiedEmbedding, next_symbol_loss, transformer
 from benchmarks.paired import Times, in_turn, paired_ratio, seconds_a_round
 from benchmarks.plain import Play, plain_rounds
-from benchmarks.report import machine, table, write_section
+from benchmarks.report import machine, options, table, write_section
 from benchmarks.torch_pipelines import TorchPipeline
 
 RATE = 0.01
@@ -162,13 +161,8 @@ def rows(sizes: Sizes, times: Times) -> list[list[str]]:
 
 def main() -> None:
     """Measure, print, and write the section."""
-    parser = argparse.ArgumentParser(description=__doc__)
     numbers = {"blocks": 4, "width": 256, "heads": 4, "context": 128, "batch": 16, "repetitions": 7}
-    for name, default in numbers.items():
-        parser.add_argument(f"--{name}", type=int, default=default)
-    parser.add_argument("--workers", type=int, nargs="+", default=[2, 4])
-    parser.add_argument("--microbatches", type=int, nargs="+", default=[1, 2, 4, 8])
-    given = vars(parser.parse_args())
+    given = options(__doc__, **numbers, workers=[2, 4], microbatches=[1, 2, 4, 8])
     workers, counts = given.pop("workers"), given.pop("microbatches")
     sizes, reports = Sizes(**given), []
     torch.set_num_threads(1)

@@ -76,7 +76,7 @@ class InlineExecutor:
         """
         rounds = checked_rounds(rounds)
         torch_alone = all(hosted.torch_alone for hosted in self._hosted.values())
-        with self._boundary.crossing("play"), Deferred() as interrupt, self._own_process(torch_alone), torch.no_grad():
+        with self._boundary.crossing("play"), Deferred() as interrupt, self._own_process(torch_alone):
             played = self._play(rounds, interrupt)
             self._boundary.arrive(played.round)
         return played
@@ -86,8 +86,9 @@ class InlineExecutor:
         for program in self._programs:
             program.begin()
         for round in range(first, first + rounds):
-            for program, position in self._agenda.at(round):
-                program.step(position, round)
+            with torch.no_grad():
+                for program, position in self._agenda.at(round):
+                    program.step(position, round)
             if self._watch is not None:
                 self._watch(round, dict(ChainMap(*(program.held() for program in self._programs))))
             for program in self._programs:

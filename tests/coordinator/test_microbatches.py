@@ -16,11 +16,11 @@ from antiphon.coordinator.plan.microbatches import in_microbatches
 from antiphon.coordinator.plan.placement import Placement, spread, together
 from antiphon.coordinator.plan.replicas import divided
 from antiphon.coordinator.plan.step_order import StepOrder, Task, arranged
-from antiphon.coordinator.plan.steps import Join, Part, Query, Respond, Share
+from antiphon.coordinator.plan.steps import Accumulate, Join, Part, Query, Respond, Share
 from antiphon.coordinator.plan.tasks import tasks_of
 from antiphon.coordinator.plan.verify import verify
 from antiphon.coordinator.recorder import RECORDER, delivered
-from antiphon.errors import AntiphonError, PlacementError
+from antiphon.errors import AntiphonError, PlacementError, ProtocolError
 from antiphon.experiments.load import read_experiment
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
@@ -229,3 +229,34 @@ def test_what_cannot_be_divided_is_refused(grammar, microbatches, told):
 def test_a_count_that_is_none_is_refused(microbatches):
     with pytest.raises(AntiphonError, match="microbatches"):
         assign(pipeline(2), microbatches=microbatches)
+
+
+@pytest.mark.parametrize("microbatches", [2, 5])
+def test_terms_in_another_order_are_refused_before_play(microbatches):
+    grammar = pipeline(2)
+    schedule = assign(grammar, placement=spread(grammar), order="1f1b", microbatches=microbatches).schedule
+    first, last = (
+        position
+        for position, step in enumerate(schedule.steps)
+        if isinstance(step, Accumulate) and step.worker == "S1" and step.microbatch in (0, microbatches - 1)
+    )
+    steps = list(schedule.steps)
+    steps[first], steps[last] = steps[last], steps[first]
+    without = [step for position, step in enumerate(schedule.steps) if position != first]
+    for wrong in (steps, without):
+        with pytest.raises(ProtocolError, match="micro-batch"):
+            verify(replace(schedule, steps=tuple(wrong)))
+
+
+def test_values_are_dropped_after_their_last_use():
+    peaks = {}
+    for keep in (False, True):
+        assignment = assign(pipeline(4), order="1f1b", microbatches=8)
+        with InlineExecutor(assignment, watch=(lambda *_: None) if keep else None) as executor:
+            (program,) = executor._programs
+            held = []
+            for _, position in executor._agenda.at(0):
+                program.step(position, 0)
+                held.append(len(program._values))
+            peaks[keep] = max(held)
+    assert peaks[False] < peaks[True] / 3
