@@ -86,7 +86,7 @@ class FunctionOracle:
 
 
 class _Told(torch.autograd.Function):
-    """An identity function for autograd that calls `told` once in each backward pass, for any number of outputs."""
+    """An autograd function that returns its inputs unchanged, and calls the function `told` in each backward pass."""
 
     @staticmethod
     def forward(ctx: Any, told: Callable[[], None], *values: Tensor) -> tuple[Tensor, ...]:  # Any: torch's own

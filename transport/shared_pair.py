@@ -50,13 +50,16 @@ class SharedLayout:
             self.size += SLOTS * _stride(edge)
 
     def slots(self, memory: memoryview, edge: Edge) -> list[EdgeBuffer]:
-        """Return the buffers of `edge`, in a block of memory with this layout."""
+        """Return the buffers of an edge, as views of `memory`.
+
+        memory: the block that two workers share, of the size that this layout needs.
+        """
         return [self._slot(memory, edge, self.starts[edge.number] + slot * _stride(edge)) for slot in range(SLOTS)]
 
     def lane(self, edge: Edge) -> int:
-        """Return the number of the signal "a message has arrived" on `edge`.
+        """Return the number of the signal that a message of this edge has arrived.
 
-        The next number is the signal "a buffer of this edge is free".
+        The next number is the signal that a buffer of this edge is free.
         """
         return 2 * self.edges.index(edge)
 

@@ -107,7 +107,7 @@ def size_of(dimension: object) -> int:
 
 
 def inverse(spans: Iterable[tuple[str, Sequence[Span]]]) -> dict[str, tuple[Span, ...]]:
-    """Invert a correspondence of parameters between old and new players.
+    """Invert the map from parameters of new players to those of old players.
 
     spans: for each new player, the ranges of the old players' vectors that are concatenated to its vector.
     Returns, for each old player, the ranges of the new players' vectors that are concatenated to its vector.

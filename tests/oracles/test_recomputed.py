@@ -73,11 +73,13 @@ def test_between_query_and_response_nothing_is_kept():
     for device, expected in ((torch.device("cpu"), True), (None, False)):
         module = Counting()
         parameters = tuple(module.parameters())
-        box = Operator("player 'x'", module, [((5, 8), torch.float32)], 1, (0,), parameters, 1, recompute=device)
+        box = Operator("player 'x'", module, [((5, 8), torch.float32)], 1, (0,), parameters, 2, recompute=device)
         (y,) = box.query([torch.randn(5, 8)], 0)
         assert (module.kept == 0) is expected
-        box.respond([y], (0,))
-        assert module.kept == 0  # dropped after the last response
+        box.respond([y], (0,), parameters=False)
+        assert module.kept > 0  # for the second response
+        box.respond([y])
+        assert module.kept == 0  # dropped after the last one
 
 
 def test_a_module_that_changes_its_buffers_is_refused():
