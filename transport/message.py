@@ -9,7 +9,7 @@ import torch
 
 from antiphon.errors import ProtocolError, ShapeError
 
-VERSION = 2
+VERSION = 3
 """Version of the wire format. A frame of another version is refused."""
 
 

@@ -47,7 +47,7 @@ def test_a_truncated_frame_names_both_sides() -> None:
         bob(mailbox).receive(edge(), 5)
     assert str(refusal.value) == (
         "worker 'Bob' cannot read what 'Alice' sent on edge 'Alice.0 -> Bob' (query phase, round 5): a message does "
-        f"not parse: expected {len(frame)} bytes in all; arrived {len(frame) - 1} bytes. "
+        f"not parse: expected {len(frame)} bytes for float32[4]; arrived {len(frame) - 1} bytes. "
         "The sender is no antiphon worker of this version, or the bytes were damaged on the way."
     )
 
