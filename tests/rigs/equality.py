@@ -19,14 +19,15 @@ def check_same_on_ray(
     agents: AgentSpecification | Mapping[str, AgentSpecification],
     rounds: int,
     name: str,
-    pool: Pool,
+    pool: Pool | None,
     order: OrderName | None = None,
     microbatches: int = 1,
     **how: Any,  # Any: further arguments of the executor
 ) -> Mapping[str, State]:
     """Play a grammar in one process, and on Ray with one worker for each player, oracle and loss. Compare the numbers.
 
-    order: the order of steps on Ray. microbatches: in both runs. Returns the states of the run on Ray.
+    pool: None for actors of the run's own. order: the order of steps on Ray. microbatches: in both runs.
+    Returns the states of the run on Ray.
     Raises AssertionError if losses or states of the two runs differ in any bit.
     """
     with InlineExecutor(assign(grammar, agents, seed=5, microbatches=microbatches)) as inline:
