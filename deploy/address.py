@@ -14,11 +14,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import ray
-from ray._private import services
-from ray._private.authentication.http_token_authentication import get_auth_headers_if_auth_enabled
+from ray._common.tls_utils import load_certs_from_env
+from ray._private import grpc_utils, services
 from ray._raylet import GcsClient  # pyright: ignore[reportAttributeAccessIssue]  # its stub lacks it
 from ray.exceptions import AuthenticationError, RayError
 
+from antiphon.deploy.authentication import headers, refused, refused_open, require_token
 from antiphon.errors import ClusterError, VersionError
 
 VARIABLES = "RAY_API_SERVER_ADDRESS", "RAY_ADDRESS"
@@ -28,7 +29,6 @@ _SECONDS = 4.0
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 """The first bytes that an HTTP/2 client sends, with empty settings. An HTTP/2 server answers with its own settings."""
 _SETTINGS = 4
-_TOKEN = "RAY_AUTH_MODE=token and RAY_AUTH_TOKEN (or RAY_AUTH_TOKEN_PATH, a file that holds it)"
 
 
 def given(address: str | None) -> str:
@@ -48,34 +48,41 @@ def given(address: str | None) -> str:
 def dashboard(address: str) -> str:
     """Return the URL of a cluster's dashboard. address: `http://HOST:PORT`, `HOST:PORT` or `auto`.
 
-    Raises ClusterError unless the dashboard answers and accepts the token of this process.
+    Raises ClusterError unless the dashboard answers, asks for a token, and accepts the token of this process.
     """
+    guarded = require_token(address)
     url = address.rstrip("/") if "://" in address else _dashboard_of(control_store(address))
     scheme, place = urlsplit(url).scheme, urlsplit(url).netloc
     if scheme not in ("http", "https") or not place:
         raise ClusterError(
             f"address {address!r} is none that takes jobs; expected http://HEAD:8265, HEAD:6379 or 'auto'. Correct it."
         )
-    if not _version_of(address, url):
+    if not _version_of(address, url, headers()):
         raise _no_dashboard(address, "it tells no version of Ray")
+    if guarded and _status_without_token(url) == 200:
+        raise refused_open(address)
     return url
 
 
 def ray_version(url: str) -> str:
     """Return the version of Ray that the dashboard at this URL reports."""
-    return _version_of(url, url)
+    return _version_of(url, url, headers())
 
 
 def control_store(address: str) -> str:
     """Return HOST:PORT of a cluster's control store (GCS). address: `HOST:PORT` or `auto`.
 
-    Raises ClusterError unless the store answers and accepts the token of this process. Raises VersionError if the
-    cluster runs another version of Ray than this process.
+    Raises ClusterError unless the store answers, asks for a token, and accepts the token of this process. Raises
+    VersionError if the cluster runs another version of Ray than this process.
     """
     place = _found_here() if address == "auto" else address
     host, port = _host_and_port(address, place)
-    _headers(address)  # checked first, because Ray's client ends this process if its token is missing
+    guarded = require_token(address)
     _check_listener(address, host, port)
+    if guarded and _answers_without_token(place):
+        raise refused_open(address)
+    if guarded and not headers():  # Ray's client would end this process
+        raise refused(address, sent=False)
     metadata = _ask(address, place, lambda client: client.internal_kv_get(b"CLUSTER_METADATA", b"cluster"))
     if metadata is None:
         raise _no_ray(address, "it knows no cluster")
@@ -152,7 +159,7 @@ def _host_and_port(address: str, place: str) -> tuple[str, int]:
 def _check_listener(address: str, host: str, port: int) -> None:
     try:
         with socket.create_connection((host, port), timeout=_SECONDS) as connection:
-            if os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true"):
+            if _encrypted():
                 return  # the GCS client checks a TLS connection
             connection.sendall(_PREFACE)
             answer = connection.recv(9)
@@ -178,7 +185,7 @@ def _ask(address: str, place: str, question: Any) -> Any:  # Any: a function of 
         thread.join(_SECONDS)
     answer = answers[0] if answers else ClusterError("no answer")
     if isinstance(answer, AuthenticationError):
-        raise _refused(address, sent=bool(_headers(address))) from None
+        raise refused(address, sent=bool(headers())) from None
     if isinstance(answer, RayError | ClusterError):
         raise _no_ray(address, "it does not answer as Ray's control store") from None
     if isinstance(answer, Exception):
@@ -212,14 +219,14 @@ def _is_here(host: str) -> bool:
         return False
 
 
-def _version_of(address: str, url: str) -> str:
-    request = urllib.request.Request(f"{url}/api/version", headers=dict(_headers(address)))
+def _version_of(address: str, url: str, sent: Mapping[str, str]) -> str:
+    request = urllib.request.Request(f"{url}/api/version", headers=dict(sent))
     try:
         with urllib.request.urlopen(request, timeout=_SECONDS) as answer:
             return str(json.loads(answer.read(65536)).get("ray_version", ""))
     except urllib.error.HTTPError as error:
         if error.code in (401, 403):
-            raise _refused(address, sent=error.code == 403) from None
+            raise refused(address, sent=error.code == 403) from None
         raise _no_dashboard(address, f"it answers {error.code}") from None
     except urllib.error.URLError as error:
         raise _nobody(address, error.reason) from None
@@ -229,11 +236,31 @@ def _version_of(address: str, url: str) -> str:
         raise _nobody(address, error) from None
 
 
-def _headers(address: str) -> Mapping[str, str]:
+def _status_without_token(url: str) -> int:
     try:
-        return get_auth_headers_if_auth_enabled({})
-    except AuthenticationError:
-        raise _refused(address, sent=False) from None
+        with urllib.request.urlopen(f"{url}/api/version", timeout=_SECONDS) as answer:
+            return answer.status
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def _answers_without_token(place: str) -> bool:
+    grpc: Any = grpc_utils.grpc  # Any: the library comes with Ray, and has no stubs
+    channel = grpc.insecure_channel(place)
+    if _encrypted():
+        chain, key, authority = load_certs_from_env()
+        channel = grpc.secure_channel(place, grpc.ssl_channel_credentials(authority, key, chain))
+    with channel:
+        try:
+            channel.unary_unary("/ray.rpc.NodeInfoGcsService/CheckAlive")(b"", timeout=_SECONDS)
+        except grpc.RpcError as error:
+            failed = grpc.StatusCode
+            return error.code() not in (failed.UNAUTHENTICATED, failed.UNAVAILABLE, failed.DEADLINE_EXCEEDED)
+    return True
+
+
+def _encrypted() -> bool:
+    return os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true")
 
 
 @contextlib.contextmanager
@@ -270,12 +297,3 @@ def _no_ray(address: str, why: str) -> ClusterError:
         f"what answers at {address!r} is no head of a Ray cluster: {why}. Expected its control store, which listens on "
         "port 6379 unless told otherwise. Correct the address."
     )
-
-
-def _refused(address: str, sent: bool) -> ClusterError:
-    if sent:
-        return ClusterError(
-            f"the cluster at {address!r} refuses our token; expected the one that it was started with. "
-            f"Correct {_TOKEN}."
-        )
-    return ClusterError(f"the cluster at {address!r} asks for a token, and none was sent. Set {_TOKEN}.")

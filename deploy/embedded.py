@@ -17,6 +17,7 @@ from ray._private.parameter import RayParams
 
 from antiphon.deploy import fork_client
 from antiphon.deploy.address import joinable
+from antiphon.deploy.authentication import check_connected, check_has_tokens, own_token
 from antiphon.deploy.fork_server import ForkServer
 from antiphon.errors import TransportError
 
@@ -33,6 +34,8 @@ _SETTINGS = {
     # Ray must start no workers in advance: their number would be that of the CPUs, not that of the actors.
     "prestart_worker_first_driver": False,
 }
+LOOPBACK = "127.0.0.1"
+"""The address of a Ray on this machine. The store and the channels of its workers listen on it too."""
 _PATIENCE, _LOOK = 10.0, 0.01
 """Seconds to wait until the raylet is registered, and between two checks.
 
@@ -50,6 +53,9 @@ class _Node(node.Node):
     """
 
     def __init__(self, ray_params: RayParams, **options: Any) -> None:  # Any: Ray's options differ in type
+        # Ray listens on the loopback alone if that is its node's address. `ray.init` does not take this address: it
+        # replaces it by the one of the route to the internet.
+        ray_params.update(node_ip_address=LOOPBACK, session_name="session")
         ray_params.update(no_monitor=True, include_log_monitor=False, worker_path=fork_client.__file__)
         try:
             super().__init__(ray_params, **options)
@@ -79,19 +85,25 @@ def ray_session(address: str | None = None, num_cpus: int | None = None, num_gpu
     """Return a context in which this process is connected to Ray.
 
     If the context has started Ray, it stops Ray at its end and removes Ray's temporary folder. If this process is
-    already connected to a Ray, that Ray is used, and it runs on after the context.
+    already connected to a Ray, that Ray is used, and it runs on after the context. A Ray that the context starts
+    listens on the loopback alone, and takes a token that only this user can read.
     address: address of a cluster to join; this machine must be one of its nodes. With "auto", Ray's cluster on this
     machine is found. With None or "local", a Ray is started on this machine. num_cpus: logical CPUs, which limit how
     many processes Ray starts at once; None is the number of cores. num_gpus: logical GPUs; None is the number that Ray
     finds.
-    Raises TransportError if Ray cannot be started, ClusterError or VersionError if it cannot be joined.
+    Raises TransportError if Ray cannot be started, ClusterError or VersionError if it cannot be joined or takes
+    requests without a token.
     """
+    check_has_tokens()
     if ray.is_initialized():
+        check_connected()
         yield
         return
     with contextlib.ExitStack() as scope:
         place = joinable(address) if address not in (None, "local") else None
         folder = None if place else scope.enter_context(_own_folder())
+        if folder:
+            scope.enter_context(own_token(Path(folder)))
         with _environment():
             if folder:
                 scope.enter_context(contextlib.closing(ForkServer(folder)))
@@ -103,9 +115,12 @@ def ray_session(address: str | None = None, num_cpus: int | None = None, num_gpu
 
 @contextlib.contextmanager
 def _own_folder() -> Iterator[str]:
+    """Make a folder for Ray inside a folder that only this user can enter: Ray lets everyone write into its own."""
     folder = tempfile.mkdtemp(prefix="antiphon-")
+    inside = Path(folder) / "r"
+    inside.mkdir()
     try:
-        yield folder
+        yield str(inside)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

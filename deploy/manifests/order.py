@@ -4,16 +4,13 @@ import re
 from dataclasses import dataclass, field
 
 from antiphon.coordinator.plan.placement import Placement
+from antiphon.deploy.authentication import FIRST, knows_tokens
 from antiphon.deploy.manifests.machines import Size
 from antiphon.deploy.manifests.pins import Versions
 from antiphon.errors import ExperimentError
 
 _NAME = re.compile(r"[a-z](?:[-a-z0-9]{0,45}[a-z0-9])?")
 _IMAGE = re.compile(r"[a-z0-9][\w./:@-]*")
-
-
-_TOKENS = 2, 52
-"""The first version of Ray with token authentication."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +32,10 @@ class ManifestInput:
     versions: Versions = field(default_factory=Versions.installed)
 
     def __post_init__(self) -> None:
-        if tuple(map(int, self.versions.ray.split(".")[:2])) < _TOKENS:
+        if not knows_tokens(self.versions.ray):
             raise ExperimentError(
-                f"Ray {self.versions.ray} knows no tokens; expected 2.52 or later, since manifests have authentication "
-                "on. Install a later Ray."
+                f"Ray {self.versions.ray} knows no tokens; expected {FIRST} or later, since manifests have "
+                "authentication on. Install a later Ray."
             )
         if not _NAME.fullmatch(self.name):
             raise ExperimentError(
