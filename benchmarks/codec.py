@@ -28,7 +28,7 @@ from antiphon.transport.codec import decode, encode
 from antiphon.transport.memory import aligned
 from antiphon.transport.message import Edge, Header, Phase, Session
 from antiphon.transport.process_group import ProcessGroupChannel
-from antiphon.transport.rendezvous import Address, serve_store
+from antiphon.transport.rendezvous import Address, StoreServer
 from antiphon.transport.route import Site
 from antiphon.transport.shared_memory import shared_memory_domain
 from benchmarks.paired import Ratio, Times, in_turn, paired_ratio, seconds_a_round
@@ -176,10 +176,10 @@ class Channel:
 @contextmanager
 def channels(sizes: Sequence[int]) -> Iterator[Mapping[str, Channel]]:
     """Open the channels that are measured, by name; close them at the end."""
-    store, port = serve_store("127.0.0.1")
+    store = StoreServer("127.0.0.1")
     with ExitStack() as scope:
         kinds = {"shared memory, half a round trip": shared_memory_domain(), "gloo, half a round trip": ""}
-        found = {name: Channel(("127.0.0.1", port), name, memory, sizes) for name, memory in kinds.items()}
+        found = {name: Channel(store.address, name, memory, sizes) for name, memory in kinds.items()}
         for each in found.values():
             scope.callback(each.close)
         yield found

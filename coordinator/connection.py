@@ -29,7 +29,7 @@ class Connection:
     """The data that a worker needs to open its channel to the other workers.
 
     session: signature, generation and deadline. run: name of the run. transport: kind of the channel. store: address of
-    the TCP store in which the members of a process group publish their addresses. peers: the actor handle of each
+    the store in which the members of a process group publish their addresses. peers: the actor handle of each
     worker; empty unless the transport is the object store, because Ray must register each handle. sites: machine and
     device of each worker.
     """

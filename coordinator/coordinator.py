@@ -1,9 +1,13 @@
 """The coordinator: a Ray actor that counts the rounds and starts every batch of rounds. It handles no tensor."""
 
+import secrets
+import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import ray
+from ray._private.worker import global_worker
 
 from antiphon.coordinator.audit import audit
 from antiphon.coordinator.checkpoint import Manifest
@@ -16,7 +20,7 @@ from antiphon.coordinator.versions import Installed, check_versions, versions
 from antiphon.errors import ProtocolError
 from antiphon.grammars.oracle import State
 from antiphon.transport.message import Session
-from antiphon.transport.rendezvous import serve_store
+from antiphon.transport.rendezvous import StoreServer
 from antiphon.transport.route import Site
 
 CONCURRENCY = {"play": 1, "control": 2}
@@ -35,7 +39,7 @@ class Coordinator:
         self._hosts: Mapping[str, str] = {}
         self._round, self._generation = 0, 0
         self._sites: Mapping[str, Site] = {}
-        self._store: Any = None  # Any: the store's server, held open as long as the run lasts
+        self._store: StoreServer | None = None
         self._ending = False
 
     @ray.method(concurrency_group="play")
@@ -63,21 +67,19 @@ class Coordinator:
         self._assignment, self._run, self._workers, self._round = assignment, run, workers, 0
         self._hosts = {}
         self._generation += 1
-        session = Session(assignment.schedule.signature, self._generation, deadline)
+        session = Session(assignment.schedule.signature, self._generation, deadline, secrets.token_bytes(32))
         located = self._all("return its address", lambda _, worker: worker.address.remote())
         self._hosts = {name: host for name, (host, _) in located.items()}
         # One reference for all workers, so that Ray serializes the assignment once.
         shared = ray.put(assignment)
         sites = self._all("assign", lambda name, worker: worker.assign.remote(shared, name))
-        address, port = ray.util.get_node_ip_address(), 0
-        if transport is Transport.PROCESS_GROUP and self._store is None:
-            self._store = serve_store(address)
-        if self._store is not None:
-            port = self._store[1]
         peers = workers if transport is Transport.OBJECT_STORE else {}
         self._sites = sites
-        connection = ray.put(Connection(session, run, transport, (address, port), peers, sites))
+        self._store = self._store or _store()
+        self._store.admit()
+        connection = ray.put(Connection(session, run, transport, self._store.address, peers, sites))
         self._all("connect to its peers", lambda _, worker: worker.open.remote(connection))
+        self._store.refuse()
 
     @ray.method(concurrency_group="play")
     def play(self, rounds: int, batch: int) -> Played:
@@ -162,3 +164,11 @@ class Coordinator:
     def _all(self, what: str, call: Any, deadline: float | None = 120.0) -> dict[str, Any]:  # Any: Ray's references
         calls = {name: call(name, worker) for name, worker in self._workers.items()}
         return gather(calls, self._workers, what, deadline, self._hosts)
+
+
+def _store() -> StoreServer:
+    """Return a new store for the workers. If Ray listens on the loopback, it is a file in Ray's private folder."""
+    host = ray.util.get_node_ip_address()
+    if host != "127.0.0.1":
+        return StoreServer(host)
+    return StoreServer(host, Path(tempfile.mkdtemp(dir=global_worker.node.get_session_dir_path())))

@@ -13,10 +13,12 @@ from torch.distributed.device_mesh import DeviceMesh
 
 from antiphon.coordinator.connection import Connection
 from antiphon.errors import PlacementError
+from antiphon.transport.authenticated_store import AuthenticatedStore
 from antiphon.transport.rendezvous import scope, store_client
 from antiphon.transport.route import Route, Site, carrier_of_group
 
 _SIOCGIFADDR = 0x8915
+_held: list[AuthenticatedStore] = []  # of the default group: torch does not keep the Python part of a store alive
 
 
 def refuse_shared_devices(group: tuple[str, ...], sites: Mapping[str, Site]) -> None:
@@ -42,6 +44,9 @@ def join_group(connection: Connection, group: tuple[str, ...], me: str, host: st
     # By default gloo uses the address of the machine's host name. It must use the address that the peers know.
     os.environ.setdefault("GLOO_SOCKET_IFNAME", interface_of(host))
     store = store_client(connection.store, connection.session.deadline)
+    if device.type == "cpu":  # NCCL asks the store from threads of its own
+        store = AuthenticatedStore(store, connection.session.secret, me)
+        _held.append(store)
     distributed.init_process_group(
         "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo",
         store=scope(store, "shards", connection.run, connection.session.generation, group[0]),
@@ -59,6 +64,7 @@ def leave_group() -> None:
     """Destroy torch's default process group, if there is one."""
     if distributed.is_initialized():
         distributed.destroy_process_group()
+    _held.clear()
 
 
 def interface_of(address: str) -> str:

@@ -7,6 +7,8 @@ import torch.distributed as distributed
 # pyright: reportPrivateImportUsage=false
 Store: TypeAlias = distributed.Store
 PrefixStore: TypeAlias = distributed.PrefixStore
+HashStore: TypeAlias = distributed.HashStore
+FileStore: TypeAlias = distributed.FileStore
 TCPStore: TypeAlias = distributed.TCPStore
 Work: TypeAlias = distributed.Work
 ProcessGroupGloo: Any = distributed.ProcessGroupGloo  # Any: the stubs lack its send, recv and options

@@ -7,15 +7,16 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from antiphon.errors import TransportError
+from antiphon.errors import ProtocolError, TransportError
 from antiphon.transport.all_reduce import AllReduce
+from antiphon.transport.authenticated_store import CODE_BYTES, code, same_code
 from antiphon.transport.c10d import PrefixStore, ProcessGroupGloo, Store, Work
 from antiphon.transport.codec import TAG_BYTES, pack_tag
 from antiphon.transport.device import host_memory
 from antiphon.transport.link import ROUND, ROUND_AT, Expected, Incoming, ReplicaSum, brief, deadline, fault
 from antiphon.transport.memory import Value, tensor_over, write
 from antiphon.transport.message import Edge, Reduction, Session, Tag
-from antiphon.transport.rendezvous import group_name
+from antiphon.transport.rendezvous import group_name, stranger
 from antiphon.transport.staged import StagedAllReduce, StagedIncoming
 
 _HELLO = 0  # gloo tag of the first message between two ranks; edge n uses gloo tag n + 1
@@ -141,6 +142,11 @@ class GlooLink:
         """Return a new gloo group for the all-reduces of the replicas `workers`. This worker is one of the replicas."""
         return self._make(PrefixStore(f"sum/{group_name(workers)}", self._store), workers.index(self.me), len(workers))
 
+    def greet_replicas(self, workers: tuple[str, ...], group: Any) -> None:  # Any: a torch process group
+        """Exchange an authentication code with the other replicas of a group that `replicas` made."""
+        others = {worker: rank for rank, worker in enumerate(workers) if worker != self.me}
+        self._greet(group, others, group_name(workers))
+
     def all_reduce(self, reduction: Reduction, group: Any) -> ReplicaSum:  # Any: a torch process group
         """Return the object that takes part in an all-reduce, with buffers in host memory.
 
@@ -157,16 +163,29 @@ class GlooLink:
         work.wait(deadline(self.session))
 
     def greet(self, ranks: Mapping[str, int]) -> None:
-        """Exchange one byte with every peer, which makes the connections. ranks: ranks of the peers, by name."""
-        hello = [torch.zeros(1, dtype=torch.uint8)]
+        """Exchange an authentication code with every peer, which makes the connections. ranks: of the peers, by name.
+
+        Raises ProtocolError if the process at the other end of a connection does not know the run's secret.
+        """
+        self._greet(self.group, ranks, "all")
+
+    def _greet(self, group: Any, ranks: Mapping[str, int], what: str) -> None:  # Any: a torch process group
+        mine = {peer: self._code(what, self.me, peer) for peer in ranks}
+        theirs = {peer: torch.zeros(CODE_BYTES, dtype=torch.uint8) for peer in ranks}
         works = []
         for peer, rank in ranks.items():
             with self._connecting(peer):
-                works.append((peer, self.group.send(hello, rank, _HELLO)))
-                works.append((peer, self.group.recv([torch.zeros(1, dtype=torch.uint8)], rank, _HELLO)))
+                works.append((peer, group.send([torch.frombuffer(mine[peer], dtype=torch.uint8)], rank, _HELLO)))
+                works.append((peer, group.recv([theirs[peer]], rank, _HELLO)))
         for peer, work in works:
             with self._connecting(peer):
                 work.wait(deadline(self.session))
+        for peer, found in theirs.items():
+            if not same_code(bytes(found.tolist()), self._code(what, peer, self.me)):
+                raise stranger(self.session, self.me, peer)
+
+    def _code(self, *parts: str) -> bytearray:
+        return bytearray(code(self.session.secret, "hello", str(self.session.generation), *parts))
 
     def close(self) -> None:
         """Drop the group. Its sockets and its thread end with the last reference to it."""
@@ -183,6 +202,8 @@ class GlooLink:
     def _connecting(self, peer: str) -> Iterator[None]:
         try:
             yield
+        except ProtocolError as error:
+            raise ProtocolError(f"worker {self.me!r} cannot connect to {peer!r}: {error}") from error
         except RuntimeError as error:
             raise TransportError(
                 f"worker {self.me!r} cannot connect to {peer!r} in generation {self.session.generation}: "

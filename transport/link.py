@@ -90,6 +90,10 @@ class SummingLink(Link, Protocol):
         """
         ...
 
+    def greet_replicas(self, workers: tuple[str, ...], group: Any) -> None:  # Any: a process group of torch
+        """Let the replicas of a group that `replicas` made authenticate each other, after all of them have made it."""
+        ...
+
     def all_reduce(self, reduction: Reduction, group: Any) -> ReplicaSum:  # Any: a torch process group
         """Return the object that takes part in an all-reduce. group: a process group that `replicas` made."""
         ...

@@ -1,7 +1,7 @@
 """The data that identify a message (edge, session, round, type), and the check of an arriving message."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import NamedTuple, Protocol
 
@@ -93,12 +93,14 @@ class Session:
     """The data that all workers of a run share until they connect anew.
 
     signature: sha256 of the grammar, hexadecimal. generation: grows by one each time the workers connect. deadline:
-    seconds that each wait may last.
+    seconds that each wait may last. secret: with it the workers of a run authenticate each other; empty where no
+    process could interfere.
     """
 
     signature: str
     generation: int
     deadline: float
+    secret: bytes = field(default=b"", repr=False)
 
     def __post_init__(self) -> None:
         if len(self.signature) < 16 or set(self.signature) - set("0123456789abcdef"):

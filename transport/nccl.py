@@ -206,6 +206,9 @@ class NcclLink:
         for group in (self._ascending, self._descending, *self._sums):
             group.abort()
 
+    def greet_replicas(self, workers: tuple[str, ...], group: Any) -> None:  # Any: an NCCL group
+        """Do nothing: NCCL's groups have no authentication."""
+
     def all_reduce(self, reduction: Reduction, group: Any) -> AllReduce:  # Any: an NCCL group
         """Return the object that takes part in an all-reduce, with buffers on the device.
 

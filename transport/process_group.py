@@ -7,11 +7,13 @@ import torch
 from torch import Tensor
 
 from antiphon.errors import ProtocolError, TransportError
+from antiphon.transport.authenticated_store import AuthenticatedStore
 from antiphon.transport.c10d import Store
 from antiphon.transport.channel import check_value, no_such_edge
 from antiphon.transport.codec import pack
 from antiphon.transport.gloo import GlooLink
 from antiphon.transport.link import Incoming, Link, Outgoing, ReplicaSum, SummingLink, brief
+from antiphon.transport.listening import refuse_where
 from antiphon.transport.memory import Value
 from antiphon.transport.message import Edge, Phase, Reduction, Session, value_type
 from antiphon.transport.nccl import MakeGroup, NcclLink
@@ -67,8 +69,10 @@ class ProcessGroupChannel:
         Blocks up to the deadline.
         """
         store = store_client(self._address, self._session.deadline)
+        self._store = AuthenticatedStore(store, self._session.secret, self._me)
         try:
-            self._open(store)
+            self._open(self._store, store)
+            refuse_where(self._store.written)
         except RuntimeError as error:
             self.close()
             raise TransportError(
@@ -126,7 +130,8 @@ class ProcessGroupChannel:
         for link in links.values():
             link.close()
 
-    def _open(self, store: Store) -> None:
+    def _open(self, store: AuthenticatedStore, plain: Store) -> None:
+        """Connect to all peers. plain: the store without authentication, for NCCL, which asks it from other threads."""
         # This name leaves out the signature, so that workers of different grammars meet and can report it.
         meeting = scope(store, self._run, self._session.generation)
         meet(meeting, self._session, self._me, self._edges)
@@ -135,9 +140,10 @@ class ProcessGroupChannel:
         groups = {
             workers: backend(self._carrier_of(workers)) for workers in {each.workers for each in self._reductions}
         }
-        own = scope(store, self._session.signature, self._session.generation, self._run)
+        own = self._session.signature, self._session.generation, self._run
         self._links = {
-            route: self._link(route, own) for route in sorted({*routes.values(), *map(backend, groups.values())})
+            route: self._link(route, scope(plain if route is Route.NCCL else store, *own))
+            for route in sorted({*routes.values(), *map(backend, groups.values())})
         }
         # Connecting reads the peer's address from the store, with a blocking wait. So the address must be there first.
         gather(meeting, self._session, self._me, peers, "joined")
@@ -171,6 +177,7 @@ class ProcessGroupChannel:
                     f"{[each.name for each in mine]} of {len(mine)} types, and others arrived. "
                     "Project all workers from the same schedule."
                 )
+        link.greet_replicas(workers, group)
         first = link.all_reduce(Reduction(-1, "hello", workers, Phase.RESPONSE, "first", torch.float32, ()), group)
         first.contribute(0, torch.ones(()))
         first.collect(0)

@@ -6,38 +6,64 @@ import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeAlias, final
 
 import msgpack
 
-from antiphon.errors import DeadlineError, ProtocolError, TransportError
-from antiphon.transport.c10d import PrefixStore, Store, TCPStore
+from antiphon.errors import CodecError, DeadlineError, ProtocolError, TransportError, unstopped
+from antiphon.transport.c10d import FileStore, PrefixStore, Store, TCPStore
 from antiphon.transport.codec import pack, pack_header, unpack_header
+from antiphon.transport.listening import admit, refuse
 from antiphon.transport.message import Edge, Header, Session, expect
 
-Address = tuple[str, int]
+Address: TypeAlias = tuple[str, int]
+"""Host and port of a store; or the path of a file that is the store, and 0."""
+Facts: TypeAlias = Mapping[str, tuple[str, str, str, Header]]
+"""Name, source, target and header of each edge, by the edge's number as text."""
 
-_clients: dict[Address, TCPStore] = {}
+_clients: dict[Address, Store] = {}
 _connecting = threading.Lock()
 _CLIENTS_KEPT = 2
 _POLL = (0.0005, 0.02)  # seconds: first and longest pause between two checks of the store
 
 
-def serve_store(host: str) -> tuple[TCPStore, int]:
-    """Start a TCP store that listens on `host`. Returns the store and its port.
+@final
+class StoreServer:
+    """The store in which the workers of a run find each other. It serves while the object exists.
 
-    The store serves while the object exists. This function makes the listening socket itself: IPv4, bound to `host`. A
-    TCPStore's own socket listens on every interface, and looks up the name of each peer's IPv4-in-IPv6 address. That
-    can delay all workers by the resolver's timeout.
+    host: address on which a TCP store listens. folder: if given, the store is a file in this folder instead, for
+    workers of one machine. Only this user may be able to enter the folder: then no other user reaches the store.
+    address: what workers give to `store_client`.
+
+    The listening socket is made here: IPv4, bound to `host`. A TCPStore's own socket listens on every interface, and
+    looks up the name of each peer's IPv4-in-IPv6 address. That can delay all workers by the resolver's timeout.
     """
-    listener = socket.create_server((host, 0), backlog=1024)
-    port = listener.getsockname()[1]
-    store = TCPStore(host, port, is_master=True, wait_for_workers=False, master_listen_fd=listener.detach())
-    return store, port
+
+    def __init__(self, host: str, folder: Path | None = None) -> None:
+        self._listener = None
+        if folder is not None:
+            self.address: Address = str(folder / "store"), 0
+            return
+        listener = socket.create_server((host, 0), backlog=1024)
+        self.address = host, listener.getsockname()[1]
+        self._listener = listener.dup()
+        descriptor = listener.detach()
+        self._store = TCPStore(*self.address, is_master=True, wait_for_workers=False, master_listen_fd=descriptor)
+
+    def admit(self) -> None:
+        """Accept new connections, as at the start."""
+        if self._listener is not None:
+            admit(self._listener)
+
+    def refuse(self) -> None:
+        """Accept no new connections until `admit`: all workers are connected. Their connections go on."""
+        if self._listener is not None:
+            refuse(self._listener)
 
 
-def store_client(address: Address, seconds: float) -> TCPStore:
-    """Return a connection to the TCP store at `address`. Raises TransportError if no store answers within `seconds`.
+def store_client(address: Address, seconds: float) -> Store:
+    """Return a connection to the store at `address`. Raises TransportError if no store answers within `seconds`.
 
     A process keeps one connection per address, because a new connection costs a name lookup. A kept connection is
     tested before use, because another store may now have the address.
@@ -55,7 +81,7 @@ def meet(store: Store, session: Session, me: str, edges: Sequence[Edge]) -> None
     """Publish this worker's edges, wait for its peers, and check that both workers of each edge declare it equally."""
     facts = pack({str(edge.number): _facts(session, edge) for edge in edges})
     for peer, theirs in gather(store, session, me, peers_of(me, edges), "edges", facts).items():
-        _agree(session, me, peer, [edge for edge in edges if edge.peer(me) == peer], msgpack.unpackb(theirs))
+        _agree(session, me, peer, [edge for edge in edges if edge.peer(me) == peer], _read(me, peer, theirs))
 
 
 def gather(
@@ -82,6 +108,15 @@ def gather(
     return dict(zip(peers, store.multi_get(keys), strict=True))
 
 
+def stranger(session: Session, me: str, peer: str) -> ProtocolError:
+    """Return the error for a connection whose other end should be `peer`, and does not know the run's secret."""
+    return ProtocolError(
+        f"worker {me!r} refused a connection of a process that says it is worker {peer!r}: expected this run's "
+        f"authentication code for generation {session.generation}; arrived another. A process that does not belong to "
+        "the run has connected first: close the workers' ports to others (docs/security.md)."
+    )
+
+
 def peers_of(me: str, edges: Iterable[Edge]) -> list[str]:
     """Return the workers with which `me` shares an edge, sorted by name."""
     return sorted({edge.peer(me) for edge in edges} - {me})
@@ -100,7 +135,10 @@ def scope(store: Store, *parts: object) -> PrefixStore:
     return PrefixStore("/".join(map(str, parts)), store)
 
 
-def _connect(address: Address, seconds: float) -> TCPStore:
+def _connect(address: Address, seconds: float) -> Store:
+    path, port = address
+    if not port:
+        return FileStore(path, -1)  # of a number of workers that it need not know
     try:
         return TCPStore(*address, is_master=False, timeout=timedelta(seconds=seconds))
     except RuntimeError as error:
@@ -110,7 +148,7 @@ def _connect(address: Address, seconds: float) -> TCPStore:
         ) from error
 
 
-def _answers(client: TCPStore) -> bool:
+def _answers(client: Store) -> bool:
     try:
         client.check(["alive"])
     except RuntimeError:
@@ -122,7 +160,29 @@ def _facts(session: Session, edge: Edge) -> list[Any]:  # Any: texts and bytes, 
     return [edge.name, edge.source, edge.target, pack_header(Header.of(session, edge, 0))]
 
 
-def _agree(session: Session, me: str, peer: str, edges: Sequence[Edge], theirs: Mapping[str, list[Any]]) -> None:
+def _read(me: str, peer: str, published: bytes) -> Facts:
+    """Return the edges that `peer` published. Raises ProtocolError unless every field has its type."""
+    try:
+        found = msgpack.unpackb(published)
+        if not isinstance(found, dict):
+            raise TypeError(f"{type(found).__name__} instead of a mapping")
+        return {str(int(number)): _edge_read(*fields) for number, fields in found.items()}
+    except (ValueError, TypeError, RecursionError, msgpack.UnpackException, CodecError) as error:
+        raise ProtocolError(
+            f"worker {me!r} cannot read the edges that worker {peer!r} published: {unstopped(error)}. Expected number, "
+            "name, two workers and header of each edge. Run one antiphon on all workers."
+        ) from error
+
+
+def _edge_read(name: object, source: object, target: object, header: object) -> tuple[str, str, str, Header]:
+    if not (isinstance(name, str) and isinstance(source, str) and isinstance(target, str)):
+        raise TypeError(f"{[name, source, target]!r} instead of three texts")
+    if not isinstance(header, bytes):
+        raise TypeError(f"a header of type {type(header).__name__}")
+    return name, source, target, unpack_header(header)
+
+
+def _agree(session: Session, me: str, peer: str, edges: Sequence[Edge], theirs: Facts) -> None:
     """Raise an error if `me` and `peer` declare their common edges differently.
 
     theirs: the edges that the peer published.
@@ -131,7 +191,7 @@ def _agree(session: Session, me: str, peer: str, edges: Sequence[Edge], theirs: 
         facts = theirs.get(str(edge.number))
         if facts is None:
             raise _disagreement(me, peer, f"edge {edge.name!r} (number {edge.number})", "no such edge")
-        expect(unpack_header(facts[3]), session, edge, 0)
+        expect(facts[3], session, edge, 0)
         if tuple(facts[:3]) != (edge.name, edge.source, edge.target):
             raise _disagreement(me, peer, _course(edge.name, edge.source, edge.target), _course(*facts[:3]))
     ours = {str(edge.number) for edge in edges}

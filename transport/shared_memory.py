@@ -23,9 +23,10 @@ from typing import final
 from torch import Tensor
 
 from antiphon.errors import AntiphonError, DeadlineError, TransportError
+from antiphon.transport.authenticated_store import code, same_code
 from antiphon.transport.c10d import Store
 from antiphon.transport.channel import gone, too_late
-from antiphon.transport.codec import TAG_BYTES, pack, pack_tag
+from antiphon.transport.codec import TAG_BYTES, pack_tag
 from antiphon.transport.link import ROUND, ROUND_AT, Expected
 from antiphon.transport.memory import Value, write
 from antiphon.transport.message import Edge, Session, Tag
@@ -142,7 +143,7 @@ class SharedMemoryLink:
             try:
                 for peer in names:
                     if self.me < peer:
-                        self._pairs[peer] = self._offer(self._layouts[peer], names[peer])
+                        self._pairs[peer] = self._offer(self._layouts[peer], names[peer], peer)
                 self._accept(listener, {peer for peer in names if peer < self.me})
             except OSError as error:
                 raise self._refused(error) from error
@@ -162,7 +163,7 @@ class SharedMemoryLink:
         """
         self._closing.close(list(self._pairs.values()))
 
-    def _offer(self, layout: SharedLayout, name: bytes) -> SharedPair:
+    def _offer(self, layout: SharedLayout, name: bytes, to: str) -> SharedPair:
         with ExitStack() as scope:
             memory = os.memfd_create("antiphon")
             scope.callback(os.close, memory)
@@ -170,7 +171,7 @@ class SharedMemoryLink:
             ours, theirs = pipes(scope, layout)
             peer = scope.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET))
             peer.connect(name)
-            socket.send_fds(peer, [self._hello(self.me)], [memory, *theirs])
+            socket.send_fds(peer, [self._hello(self.me, to)], [memory, *theirs])
             return SharedPair(layout, (memory, *ours), self.session.deadline, self._closing)
 
     def _accept(self, listener: socket.socket, missing: set[str]) -> None:
@@ -188,13 +189,14 @@ class SharedMemoryLink:
                 hello, passed, _, _ = socket.recv_fds(visitor, 1024, 3)
                 for each in passed:
                     scope.callback(os.close, each)
-                peer = next((name for name in missing if self._hello(name) == hello), None)
+                peer = next((name for name in missing if same_code(self._hello(name, self.me), hello)), None)
                 if peer and len(passed) == 3:  # else it is no worker of this run
                     self._pairs[peer] = SharedPair(self._layouts[peer], passed, self.session.deadline, self._closing)
                     missing.remove(peer)
 
-    def _hello(self, name: str) -> bytes:
-        return pack([self.session.signature, self.session.generation, name])
+    def _hello(self, source: str, target: str) -> bytes:
+        session = self.session
+        return code(session.secret, "memory", session.signature, str(session.generation), source, target)
 
     def _missing(self, peers: set[str]) -> DeadlineError:
         return DeadlineError(

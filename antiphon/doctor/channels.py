@@ -103,7 +103,7 @@ class _Visiting:
 def pairs(address: Address, places: tuple[Place, Place], make: MakeGroup | None = None) -> MakePair:
     """Return a function that makes two connected channels in this process, for tests.
 
-    address: host and port of the rendezvous store. places: device and machine of each channel.
+    address: address of the rendezvous store. places: device and machine of each channel.
     make: makes an NCCL group; None uses torch's NCCL.
     """
 

@@ -22,7 +22,7 @@ from antiphon.grammars import Grammar
 from antiphon.oracles.autocast import Autocast
 from antiphon.oracles.operator import Operator
 from antiphon.transport.nccl import MakeGroup
-from antiphon.transport.rendezvous import serve_store
+from antiphon.transport.rendezvous import StoreServer
 from antiphon.transport.route import Site, route
 
 TOLERANCE = {Precision.DECLARED: 1e-4, Precision.BFLOAT16: 5e-2, Precision.FLOAT16: 5e-3}
@@ -109,9 +109,9 @@ def channel(places: Sequence[Place], known: int, make: MakeGroup | None = None) 
     if len(places) < 2:
         raise NotRun("one CUDA device only")
     host = places[0].site.address
-    store, port = serve_store(host)
+    store = StoreServer(host)
     one, other = places
-    laws = hold_laws(pairs((host, port), (one, other), make))
+    laws = hold_laws(pairs(store.address, (one, other), make))
     del store
     return f"{laws} laws hold between {one.device} and {other.device} by {route(one.site, other.site)}"
 

@@ -18,7 +18,7 @@ from antiphon.doctor import gpu as gpus
 from antiphon.doctor.channels import Place, hold_laws, pairs
 from antiphon.doctor.findings import Check, CheckFailed, Finding, Health, NotRun, examine
 from antiphon.doctor.rounds import played_twice, small
-from antiphon.transport.rendezvous import serve_store
+from antiphon.transport.rendezvous import StoreServer
 from antiphon.transport.route import Site
 from antiphon.transport.shared_memory import shared_memory_domain
 
@@ -119,8 +119,8 @@ def shared_memory() -> str:
 
 def _hold_between(place: Callable[[str], Place]) -> str:
     host = ray.util.get_node_ip_address()
-    store, port = serve_store(host)
-    laws = hold_laws(pairs((host, port), (place(host), place(host))))
+    store = StoreServer(host)
+    laws = hold_laws(pairs(store.address, (place(host), place(host))))
     del store
     return f"{laws} laws hold over {host}"
 

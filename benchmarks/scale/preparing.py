@@ -20,7 +20,7 @@ from antiphon.coordinator.plan.steps import Move, Transfer
 from antiphon.coordinator.plan.verify import verify
 from antiphon.coordinator.statistics import RoundTally, WorkerStatistics
 from antiphon.grammars.library import backprop
-from antiphon.transport.rendezvous import serve_store, store_client
+from antiphon.transport.rendezvous import StoreServer, store_client
 from benchmarks.scale.games import SGD, linear, nature
 
 T = TypeVar("T")
@@ -115,11 +115,11 @@ def ask_seconds(keys: int = 2000) -> tuple[float, float]:
 
     The thread of the store and that of the client are both counted.
     """
-    store, port = serve_store("127.0.0.1")
-    client = store_client(("127.0.0.1", port), 10.0)
+    store = StoreServer("127.0.0.1")
+    client = store_client(store.address, 10.0)
     names = [f"worker {number}" for number in range(keys)]
     for name in names:
-        store.set(name, b"x" * 300)  # pyright: ignore[reportArgumentType]  (bytes are taken too)
+        client.set(name, b"x" * 300)  # pyright: ignore[reportArgumentType]  (bytes are taken too)
     request, _ = cpu(lambda: [client.check([name]) for name in names[:1000]])
     all_at_once, _ = cpu(lambda: (client.check(names), client.multi_get(names)))
     return request / 1000, all_at_once / keys

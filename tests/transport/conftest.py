@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from antiphon.transport.rendezvous import Address, serve_store
+from antiphon.transport.rendezvous import Address, StoreServer
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -16,6 +16,6 @@ def _one_thread() -> None:
 @pytest.fixture(scope="session")
 def address() -> Iterator[Address]:
     """Where a store answers, for all tests."""
-    store, port = serve_store("127.0.0.1")
-    yield "127.0.0.1", port
+    store = StoreServer("127.0.0.1")
+    yield store.address
     del store

@@ -19,7 +19,7 @@ from antiphon.testing.channel import SESSION, Pair as Both, edge, opened, refusa
 from antiphon.transport.gloo import GlooIncoming
 from antiphon.transport.message import Edge, Phase, Session
 from antiphon.transport.process_group import ProcessGroupChannel
-from antiphon.transport.rendezvous import Address, serve_store
+from antiphon.transport.rendezvous import Address, StoreServer
 from antiphon.transport.route import Site
 from antiphon.transport.shared_memory import shared_memory_domain
 
@@ -129,14 +129,15 @@ def test_a_missing_worker_is_named(address: Address) -> None:
 
 
 def test_a_missing_store_is_named() -> None:
-    store, port = serve_store("127.0.0.1")
+    store = StoreServer("127.0.0.1")
+    address = store.address
     del store
     text = (
-        f"no store answered at 127.0.0.1:{port} within 0.05 s. "
+        f"no store answered at 127.0.0.1:{address[1]} within 0.05 s. "
         "Expected the one that the coordinator serves; see whether it lives and whether a firewall is between."
     )
     with refusal(TransportError, text):
-        channel(("127.0.0.1", port), "Bob", "store", [edge()], replace(SESSION, deadline=0.05)).open()
+        channel(address, "Bob", "store", [edge()], replace(SESSION, deadline=0.05)).open()
 
 
 def test_a_killed_worker_is_noticed_at_once(address: Address, memory: str) -> None:
