@@ -1,4 +1,4 @@
-"""Converts messages to bytes: a frame (header and value), a header alone, or the 32-byte tag. It never uses pickle."""
+"""Converts messages to bytes: a frame (header and value), a header alone, or the 40-byte tag. It never uses pickle."""
 
 import math
 import struct
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from antiphon.errors import CodecError, ShapeError
+from antiphon.transport.checksum import crc
 from antiphon.transport.memory import ALIGNMENT, Value, aligned, tensor_over, type_of, write
 from antiphon.transport.message import VERSION, Header, Tag, value_type
 
@@ -19,11 +20,13 @@ FRAME_LIMIT = 1 << 31
 
 # A header is 48 bytes and 8 for each dimension, so its size depends on the edge alone.
 _TYPE = struct.Struct("<4sBBBB")  # magic, version, order, dtype, dimensions
-_TAG = struct.Struct("<8sQQIB3s")  # signature, generation, round, edge, phase, mark
-_REST = struct.Struct("<8s")  # not used: zeros
-_SHAPE_START = _TYPE.size + _TAG.size + _REST.size
+_TAG = struct.Struct("<8sQQIB3sI4x")  # signature, generation, round, edge, phase, mark, checksum
+_SHAPE_START = _TYPE.size + _TAG.size
 _TAG_MARK = b"tag"
+_FIELD = _TYPE.size + 32  # place of the checksum in a frame
 TAG_BYTES = _TAG.size
+CHECKSUM, CHECKSUM_AT = struct.Struct("<I"), 32
+"""The checksum in a tag, and its place there. It is 0 in a message without a checksum."""
 
 _ORDERS = ("zeroth", "first")
 DTYPES = (
@@ -44,12 +47,13 @@ DTYPES = (
 _NUMBERS = {dtype: number for number, dtype in enumerate(DTYPES)}
 
 
-def encode(header: Header, value: Value, memory: memoryview | None = None) -> memoryview:
+def encode(header: Header, value: Value, memory: memoryview | None = None, checksum: bool = False) -> memoryview:
     """Return the frame of a message: header, padding to 64 bytes, bytes of the value.
 
     The value is copied once. The caller owns the frame. memory: an earlier frame of the same edge, to write into. A new
     frame is made if `memory` is missing or has another size. Raises ShapeError if the value has another dtype or shape
-    than the header, CodecError for a dtype that a message cannot have.
+    than the header, CodecError for a dtype that a message cannot have. checksum: whether the frame carries a CRC32C of
+    its bytes.
     """
     if (arrived := type_of(value)) != (header.dtype, header.shape):
         raise ShapeError(
@@ -62,15 +66,20 @@ def encode(header: Header, value: Value, memory: memoryview | None = None) -> me
     frame[:start] = head.ljust(start, b"\0")
     if size:
         write(tensor_over(frame, header.dtype, header.shape, start), value)
+    if checksum:
+        CHECKSUM.pack_into(frame, _FIELD, crc(frame))  # of the frame with 0 in this field
     return frame
 
 
-def decode(frame: Frame, limit: int = FRAME_LIMIT, memory: memoryview | None = None) -> tuple[Header, Tensor]:
+def decode(
+    frame: Frame, limit: int = FRAME_LIMIT, memory: memoryview | None = None, checksum: bool = False
+) -> tuple[Header, Tensor]:
     """Return the header and the value of a frame. All sizes are checked before memory is allocated for the value.
 
     The value is contiguous and 64-byte aligned. It is a view of the frame if the frame is writable and aligned, else a
     copy. memory: aligned memory for such a copy; new memory is taken if it is missing or has another size. limit:
-    largest frame that is accepted, in bytes. Raises CodecError if the bytes are not exactly one frame.
+    largest frame that is accepted, in bytes. checksum: whether the frame must carry its checksum; else it must carry
+    none. Raises CodecError if the bytes are not exactly one frame.
     """
     view = memoryview(frame).cast("B")
     if len(view) > limit:
@@ -80,6 +89,10 @@ def decode(frame: Frame, limit: int = FRAME_LIMIT, memory: memoryview | None = N
     expected = start + math.prod(header.shape) * header.dtype.itemsize
     if len(view) != expected:
         raise _refused(f"{expected} bytes for {value_type(header.dtype, header.shape)}", f"{len(view)} bytes")
+    found, end = CHECKSUM.unpack_from(view, _FIELD)[0], _FIELD + CHECKSUM.size
+    own = crc(view[:_FIELD], bytes(CHECKSUM.size), view[end:]) if checksum else 0
+    if found != own:
+        raise _refused(f"the checksum {own:08x} of these bytes", f"{found:08x}")
     return header, _value(view, start, header, memory)
 
 
@@ -92,7 +105,7 @@ def pack_header(header: Header) -> bytes:
         raise _unknown_dtype(str(header.dtype).removeprefix("torch."))
     shape, order = header.shape, _ORDERS.index(header.order)
     kind = _TYPE.pack(MAGIC, header.version, order, _NUMBERS[header.dtype], len(shape))
-    return b"".join((kind, pack_tag(header.tag), bytes(_REST.size), struct.pack(f"<{len(shape)}Q", *shape)))
+    return b"".join((kind, pack_tag(header.tag), struct.pack(f"<{len(shape)}Q", *shape)))
 
 
 def unpack_header(data: Frame) -> Header:
@@ -121,19 +134,19 @@ def pack(value: object) -> bytes:
 
 
 def pack_tag(tag: Tag) -> bytes:
-    """Return the 32 bytes of a tag."""
-    return _TAG.pack(bytes.fromhex(tag.signature), tag.generation, tag.round, tag.edge, tag.phase, _TAG_MARK)
+    """Return the 40 bytes of a tag, without a checksum."""
+    return _TAG.pack(bytes.fromhex(tag.signature), tag.generation, tag.round, tag.edge, tag.phase, _TAG_MARK, 0)
 
 
 def unpack_tag(data: Frame) -> Tag:
-    """Return a tag from its 32 bytes. Raises CodecError if the bytes are not a tag."""
+    """Return a tag from its 40 bytes. Raises CodecError if the bytes are not a tag."""
     if len(data) != TAG_BYTES:
         raise _refused(f"a tag of {TAG_BYTES} bytes", f"{len(data)} bytes")
     return _tag_at(data, 0)
 
 
 def _tag_at(data: Frame, start: int) -> Tag:
-    signature, generation, round, edge, phase, mark = _TAG.unpack_from(data, start)
+    signature, generation, round, edge, phase, mark, _ = _TAG.unpack_from(data, start)
     if mark != _TAG_MARK:
         raise _refused(f"a tag that ends in {_TAG_MARK!r}", repr(mark))
     return Tag(signature.hex(), generation, round, phase, edge)

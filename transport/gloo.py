@@ -11,7 +11,8 @@ from antiphon.errors import ProtocolError, TransportError
 from antiphon.transport.all_reduce import AllReduce
 from antiphon.transport.authenticated_store import CODE_BYTES, code, same_code
 from antiphon.transport.c10d import PrefixStore, ProcessGroupGloo, Store, Work
-from antiphon.transport.codec import TAG_BYTES, pack_tag
+from antiphon.transport.checksum import checked, crc
+from antiphon.transport.codec import CHECKSUM, CHECKSUM_AT, TAG_BYTES, pack_tag
 from antiphon.transport.device import host_memory
 from antiphon.transport.link import ROUND, ROUND_AT, Expected, Incoming, ReplicaSum, brief, deadline, fault
 from antiphon.transport.memory import Value, tensor_over, write
@@ -26,14 +27,16 @@ _HELLO = 0  # gloo tag of the first message between two ranks; edge n uses gloo 
 class Buffer:
     """Host memory of one message: the value, then a tag. The value comes first so that it is aligned.
 
+    covered: the part that the tag's checksum covers.
     device: the worker's device. If it is a CUDA device, the memory is pinned.
     """
 
-    __slots__ = ("memory", "tag", "value", "wire")
+    __slots__ = ("covered", "memory", "tag", "value", "wire")
 
     def __init__(self, edge: Edge, device: torch.device) -> None:
         self.memory = host_memory(edge.bytes + TAG_BYTES, device)
         self.tag = self.memory[edge.bytes :]
+        self.covered = self.memory[: edge.bytes + CHECKSUM_AT]
         self.value = tensor_over(self.memory, edge.dtype, edge.shape)
         # gloo takes a list of tensors
         self.wire = [tensor_over(self.memory, torch.uint8, (len(self.memory),))]
@@ -52,6 +55,7 @@ class GlooOutgoing:
         self._deadline = deadline(link.session)
         self._buffer = Buffer(edge, link.memory_for)
         self._buffer.tag[:] = pack_tag(Tag.of(link.session, edge, 0))
+        self._checked = checked(link.session, same_machine=False)
         self._work: Work | None = None
 
     def send(self, round: int, value: Value) -> int:
@@ -61,6 +65,8 @@ class GlooOutgoing:
         buffer = self._buffer
         write(buffer.value, value)
         ROUND.pack_into(buffer.tag, ROUND_AT, round)
+        if self._checked:
+            CHECKSUM.pack_into(buffer.tag, CHECKSUM_AT, crc(buffer.covered))
         try:
             self._work = self._post(buffer.wire, self._rank, self._number)
         except RuntimeError as error:
@@ -93,6 +99,7 @@ class GlooIncoming:
         self._post = link.group.recv
         self._deadline = deadline(link.session)
         self._expected = Expected(link.session, edge)
+        self._checked = checked(link.session, same_machine=False)
         self._posted, self._spare = Buffer(edge, link.memory_for), Buffer(edge, link.memory_for)
         self._work = self._post(self._posted.wire, rank, self._number)
 
@@ -104,7 +111,7 @@ class GlooIncoming:
             self._work = self._post(self._posted.wire, self._rank, self._number)
         except RuntimeError as error:
             raise fault(self._link.session, self._link.me, self._edge, round, error) from error
-        self._expected.check(arrived.tag, round)
+        self._expected.check(arrived.tag, round, arrived.covered if self._checked else None)
         # A new tensor over the same memory: changes that a reader makes to it (requires_grad_) do not last.
         return arrived.value.detach()
 

@@ -7,9 +7,10 @@ from typing import Any, Protocol, final
 
 from torch import Tensor
 
-from antiphon.errors import AntiphonError
-from antiphon.transport.channel import gone, parsed, too_late
-from antiphon.transport.codec import pack_tag, unpack_tag
+from antiphon.errors import AntiphonError, CodecError
+from antiphon.transport.channel import gone, parsed, too_late, where
+from antiphon.transport.checksum import crc
+from antiphon.transport.codec import CHECKSUM, CHECKSUM_AT, pack_tag, unpack_tag
 from antiphon.transport.memory import Value
 from antiphon.transport.message import Edge, Reduction, Session, Tag, expect
 
@@ -101,18 +102,37 @@ class SummingLink(Link, Protocol):
 
 @final
 class Expected:
-    """The tag that the next message of an edge must have. It is packed to bytes once; then only its round changes."""
+    """The tag that the next message of an edge must have. It is packed to bytes once.
+
+    Then only its round changes, and its checksum, if messages have one.
+    """
 
     def __init__(self, session: Session, edge: Edge) -> None:
         self._session, self._edge = session, edge
         self._tag = bytearray(pack_tag(Tag.of(session, edge, 0)))
 
-    def check(self, tag: memoryview, round: int) -> None:
-        """Raise CodecError or ProtocolError unless the bytes `tag` are the tag of the edge's message in this round."""
+    def check(self, tag: memoryview, round: int, covered: memoryview | None = None) -> None:
+        """Raise CodecError or ProtocolError unless the bytes `tag` are the tag of the edge's message in this round.
+
+        covered: the bytes of value and tag that the checksum covers; None for messages without a checksum.
+        """
         ROUND.pack_into(self._tag, ROUND_AT, round)
+        if covered is not None:
+            CHECKSUM.pack_into(self._tag, CHECKSUM_AT, crc(covered))
         if tag.tobytes() != self._tag:  # comparing a memoryview takes longer
             found = parsed(unpack_tag, tag, self._edge.target, self._edge, round)
             expect(found, self._session, self._edge, round)
+            raise damaged(self._edge, round, bytes(self._tag), bytes(tag))
+
+
+def damaged(edge: Edge, round: int, expected: bytes, arrived: bytes) -> CodecError:
+    """Return the error for a message whose tag has another checksum than its bytes. expected, arrived: the tags."""
+    own, found = (CHECKSUM.unpack_from(tag, CHECKSUM_AT)[0] for tag in (expected, arrived))
+    return CodecError(
+        f"worker {edge.target!r} refused a message from worker {edge.source!r} on edge {where(edge, round)}: expected "
+        f"the checksum {own:08x} of its bytes; arrived {found:08x}. The bytes were damaged on the way: look at memory "
+        "and network of both machines, and continue from the last checkpoint."
+    )
 
 
 def deadline(session: Session) -> timedelta:

@@ -3,13 +3,13 @@
 import math
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import torch
 
 from antiphon.errors import ProtocolError, ShapeError
 
-VERSION = 3
+VERSION = 4
 """Version of the wire format. A frame of another version is refused."""
 
 
@@ -94,13 +94,15 @@ class Session:
 
     signature: sha256 of the grammar, hexadecimal. generation: grows by one each time the workers connect. deadline:
     seconds that each wait may last. secret: with it the workers of a run authenticate each other; empty where no
-    process could interfere.
+    process could interfere. checksum: which messages carry a CRC32C of their bytes: all, none, or those that may cross
+    a network.
     """
 
     signature: str
     generation: int
     deadline: float
     secret: bytes = field(default=b"", repr=False)
+    checksum: bool | Literal["between-machines"] = "between-machines"
 
     def __post_init__(self) -> None:
         if len(self.signature) < 16 or set(self.signature) - set("0123456789abcdef"):

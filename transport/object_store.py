@@ -11,6 +11,7 @@ from torch import Tensor
 from antiphon.errors import ProtocolError
 from antiphon.transport.bounded_queue import BoundedQueue
 from antiphon.transport.channel import check_value, no_such_edge, parsed, too_late
+from antiphon.transport.checksum import checked
 from antiphon.transport.codec import Frame, decode, encode, pack_tag, unpack_tag
 from antiphon.transport.memory import Value, aligned
 from antiphon.transport.message import Edge, Header, Session, expect
@@ -82,6 +83,7 @@ class ObjectStoreChannel:
     def __init__(self, session: Session, me: str, post: Post, mailbox: Mailbox, edges: Sequence[Edge]) -> None:
         self._session, self._me, self._post, self._mailbox = session, me, post, mailbox
         self._edges = tuple(edge for edge in edges if me in (edge.source, edge.target))
+        self._checked = checked(session, same_machine=False)  # it does not know where its peers are
         sums = Pairwise(me, self.send, self.receive)
         self.contribute, self.collect = sums.contribute, sums.collect
         self._under_way: dict[int, deque[int]] = {}
@@ -105,7 +107,7 @@ class ObjectStoreChannel:
         if len(rounds) >= self._mailbox.window:
             self._await_receipt(edge, round)
         rounds.append(round)
-        frame = encode(Header.of(self._session, edge, round), value, self._frames.get(edge.number))
+        frame = encode(Header.of(self._session, edge, round), value, self._frames.get(edge.number), self._checked)
         self._frames[edge.number] = frame
         self._post(edge.target, edge.number, frame)
         return len(frame)
@@ -113,7 +115,7 @@ class ObjectStoreChannel:
     def receive(self, edge: Edge, round: int) -> Tensor:
         """Wait for the next frame of this edge, check it, and send its receipt. Returns the value."""
         self._check(edge, edge.target, "receive")
-        decoded = partial(decode, memory=self._arrived[edge.number])
+        decoded = partial(decode, memory=self._arrived[edge.number], checksum=self._checked)
         header, value = parsed(decoded, self._take(edge, round), self._me, edge, round)
         expect(header, self._session, edge, round)
         self._post(edge.source, edge.number, pack_tag(header.tag))

@@ -26,7 +26,8 @@ from antiphon.errors import AntiphonError, DeadlineError, TransportError
 from antiphon.transport.authenticated_store import code, same_code
 from antiphon.transport.c10d import Store
 from antiphon.transport.channel import gone, too_late
-from antiphon.transport.codec import TAG_BYTES, pack_tag
+from antiphon.transport.checksum import checked, crc
+from antiphon.transport.codec import CHECKSUM, CHECKSUM_AT, TAG_BYTES, pack_tag
 from antiphon.transport.link import ROUND, ROUND_AT, Expected
 from antiphon.transport.memory import Value, write
 from antiphon.transport.message import Edge, Session, Tag
@@ -62,6 +63,7 @@ class SharedMemoryOutgoing:
         pair.ready[self._freed] = len(self._slots)
         for slot in self._slots:
             slot.tag[:] = pack_tag(Tag.of(session, edge, 0))
+        self._checked = checked(session, same_machine=True)
 
     def send(self, round: int, value: Value) -> int:
         """Copy the value into a free buffer, and signal its arrival. Returns the bytes of value and tag."""
@@ -69,6 +71,8 @@ class SharedMemoryOutgoing:
             slot = self.free()
             write(slot.value, value)
             ROUND.pack_into(slot.tag, ROUND_AT, round)
+            if self._checked:
+                CHECKSUM.pack_into(slot.tag, CHECKSUM_AT, crc(slot.covered))
             self._pair.signal(self._arrived)
         except (TimeoutError, Gone) as error:
             raise _fault(self._session, self._me, self._edge, round, error) from error
@@ -94,7 +98,7 @@ class SharedMemoryIncoming:
         self._arrived = pair.layout.lane(edge)
         self._freed = self._arrived + 1
         self._slots, self._next, self._holds = pair.layout.slots(pair.memory, edge), 0, False
-        self._expected = Expected(session, edge)
+        self._expected, self._checked = Expected(session, edge), checked(session, same_machine=True)
 
     def receive(self, round: int) -> Tensor:
         """Give back the last buffer, wait for the next message, check its tag, and return its value."""
@@ -108,7 +112,7 @@ class SharedMemoryIncoming:
             raise _fault(self._session, self._me, self._edge, round, error) from error
         slot = self._slots[self._next]
         self._next, self._holds = (self._next + 1) % len(self._slots), True
-        self._expected.check(slot.tag, round)
+        self._expected.check(slot.tag, round, slot.covered if self._checked else None)
         return slot.value.detach()
 
     def settle(self) -> None:

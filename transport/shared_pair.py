@@ -18,7 +18,7 @@ from typing import NamedTuple, final
 
 from torch import Tensor
 
-from antiphon.transport.codec import TAG_BYTES
+from antiphon.transport.codec import CHECKSUM_AT, TAG_BYTES
 from antiphon.transport.memory import ALIGNMENT, tensor_over
 from antiphon.transport.message import Edge
 
@@ -30,10 +30,14 @@ _SIGNALS_READ = 4096  # bytes: a multiple of a signal's
 
 
 class EdgeBuffer(NamedTuple):
-    """One buffer of an edge: the value, and the tag, which follows it in memory."""
+    """One buffer of an edge: the value, and the tag, which follows it in memory.
+
+    covered: the part that the tag's checksum covers.
+    """
 
     value: Tensor
     tag: memoryview
+    covered: memoryview
 
 
 class SharedLayout:
@@ -65,7 +69,8 @@ class SharedLayout:
 
     def _slot(self, memory: memoryview, edge: Edge, start: int) -> EdgeBuffer:
         end = start + edge.bytes
-        return EdgeBuffer(tensor_over(memory, edge.dtype, edge.shape, start), memory[end : end + TAG_BYTES])
+        value, tag = tensor_over(memory, edge.dtype, edge.shape, start), memory[end : end + TAG_BYTES]
+        return EdgeBuffer(value, tag, memory[start : end + CHECKSUM_AT])
 
 
 class Gone(Exception):

@@ -126,7 +126,8 @@ def refusal_of_a_frame(generation: int, round: int) -> tuple[str, str, Edge]:
         run.play(3)
         edge = next(e for e in run.assignment.schedule.edges.values() if (e.source, e.target) == ("First", "Second"))
         session = Session(grammar.signature, generation=generation, deadline=1.0)
-        frame = bytes(encode(Header.of(session, edge, round), torch.zeros(edge.shape, dtype=edge.dtype)))
+        value = torch.zeros(edge.shape, dtype=edge.dtype)
+        frame = bytes(encode(Header.of(session, edge, round), value, checksum=True))
         ray.get(run.workers["Second"].deliver.remote(edge.number, frame))
         with pytest.raises(ProtocolError) as caught:
             run.play(3)

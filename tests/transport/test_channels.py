@@ -44,7 +44,9 @@ def object_store_pair(session: Session, edges: Sequence[Edge]) -> Pair:
         mailboxes[peer].put(number, bytes(frame))  # as Ray delivers it: read-only, at any address
 
     def forge(edge: Edge, tag: Tag, value: Tensor) -> None:
-        mailboxes["Bob"].put(edge.number, encode(Header(VERSION, tag, edge.order, edge.dtype, edge.shape), value))
+        mailboxes["Bob"].put(
+            edge.number, encode(Header(VERSION, tag, edge.order, edge.dtype, edge.shape), value, checksum=True)
+        )
 
     def kill() -> None:
         mailboxes["Bob"].fail(gone("Bob", edges[0], 1, "its actor died"))

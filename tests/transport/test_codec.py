@@ -45,7 +45,7 @@ def frame_with(value: bytes = bytes(24), **changes: Any) -> bytes:
     fields: dict[str, Any] = right | changes
     shape, kind = fields["shape"], [fields[name] for name in ("magic", "version", "order", "dtype")]
     dimensions = fields.get("dimensions", len(shape))
-    head = struct.pack("<4sBBBB32s8x", *kind, dimensions, fields["tag"]) + struct.pack(f"<{len(shape)}Q", *shape)
+    head = struct.pack("<4sBBBB40s", *kind, dimensions, fields["tag"]) + struct.pack(f"<{len(shape)}Q", *shape)
     return head.ljust(-(-len(head) // 64) * 64, b"\0") + value
 
 
@@ -102,9 +102,9 @@ def test_any_bytes_as_a_header_are_refused_or_read(data: bytes) -> None:
 
 
 @given(tags)
-def test_a_tag_is_32_bytes(tag: Tag) -> None:
+def test_a_tag_is_40_bytes(tag: Tag) -> None:
     packed = pack_tag(tag)
-    assert len(packed) == TAG_BYTES == 32 and unpack_tag(packed) == tag
+    assert len(packed) == TAG_BYTES == 40 and unpack_tag(packed) == tag
 
 
 def test_every_truncation_and_any_trailing_byte_is_refused() -> None:

@@ -55,7 +55,7 @@ def test_a_truncated_frame_names_both_sides() -> None:
 def test_a_frame_of_another_type_is_refused() -> None:
     mailbox = Mailbox("Bob", [edge()])
     wider = replace(edge(), shape=(5,))
-    mailbox.put(0, encode(Header.of(SESSION, wider, 5), sample(wider)))
+    mailbox.put(0, encode(Header.of(SESSION, wider, 5), sample(wider), checksum=True))
     with pytest.raises(ShapeError) as refusal:
         bob(mailbox).receive(edge(), 5)
     assert str(refusal.value) == (

@@ -125,7 +125,7 @@ def test_memory_that_is_not_there_is_named_before_a_round(address: Address, monk
     monkeypatch.setattr(os, "posix_fallocate", full)
     alice, _ = open_errors(both(address, [edge(shape=(1000,))], deadline=0.5))
     assert isinstance(alice, TransportError)
-    assert all(part in str(alice) for part in ("'Alice'", "'Bob'", "No space left", "12096 bytes", "ulimit -n")), alice
+    assert all(part in str(alice) for part in ("'Alice'", "'Bob'", "No space left", "12288 bytes", "ulimit -n")), alice
 
 
 def test_closing_wakes_the_thread_that_waits(address: Address) -> None:

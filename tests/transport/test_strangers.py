@@ -103,13 +103,14 @@ def test_a_worker_with_another_secret_is_refused(address: Address):
 def test_who_connects_first_and_does_not_know_the_secret_is_refused(address: Address):
     """As a stranger who is quicker than the worker whose connection it is."""
 
-    def greet(name: str, peer: str, secret: bytes) -> None:
-        store = scope(store_client(address, 1.0), "quick")
-        rank = NAMES.index(name)
-        GlooLink(replace(RUN, secret=secret), name, rank, 2, store, "127.0.0.1", None).greet({peer: 1 - rank})
-
+    store = scope(store_client(address, 1.0), "quick")
+    secrets = (RUN.secret, b"guessed")
+    links = [
+        GlooLink(replace(RUN, secret=secret), name, rank, 2, store, "127.0.0.1", None)
+        for rank, (name, secret) in enumerate(zip(NAMES, secrets, strict=True))
+    ]
     with ThreadPoolExecutor(2) as threads:
-        both = [threads.submit(greet, *NAMES, RUN.secret), threads.submit(greet, "Bob", "Alice", b"guessed")]
+        both = [threads.submit(link.greet, {NAMES[1 - rank]: 1 - rank}) for rank, link in enumerate(links)]
     assert "'Alice' refused a connection of a process that says it is worker 'Bob'" in str(both[0].exception())
     assert isinstance(both[0].exception(), ProtocolError)
 
