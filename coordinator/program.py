@@ -14,6 +14,7 @@ from antiphon.agents.shards import is_sharded
 from antiphon.coordinator.brake import Brake
 from antiphon.coordinator.devices import operator_on
 from antiphon.coordinator.hosted import Hosted
+from antiphon.coordinator.moves import moves_of
 from antiphon.coordinator.plan import steps
 from antiphon.coordinator.plan.assignment import Assignment
 from antiphon.coordinator.plan.microbatches import fraction
@@ -60,6 +61,7 @@ class LocalProgram:
         self._uses: Counter[int] = Counter()
         self._unused: dict[int, int] = {}
         self._running: Values = {}
+        self._moves, self._joints = moves_of(actions, assignment.agents, hosted.agent_of)
         self.begin()
         self._actions = actions
         self._plays = [self._compile(action) for action in actions]
@@ -91,6 +93,8 @@ class LocalProgram:
         """Begin a batch of rounds: replace the statistics by empty ones, and start to measure the time."""
         self._statistics, self._started = WorkerStatistics(self.worker), time.perf_counter()
         self._statistics.track = Track(clock()) if self._record else None
+        for joint in self._joints:
+            joint.renew()
 
     def held(self) -> dict[Slot, Tensor]:
         """Return all values of the current round on this worker, by slot. `finish_round` drops these values."""
@@ -366,9 +370,10 @@ class LocalProgram:
 
     def _move(self, action: steps.Move) -> Play:
         player, writes = self._hosted.agent_of(action.player), self._keys(action.writes)
+        move = self._moves[action.player]
 
         def play(round: int) -> None:
-            reason = player.move(round)
+            reason = move(round)
             if reason:
                 skipped = self._statistics.skipped
                 skipped[action.player] = Skipped(1, round, reason).after(skipped.get(action.player))
