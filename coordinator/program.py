@@ -1,7 +1,6 @@
 """The program of one worker: it plays the actions of the worker in order, in every round."""
 
 import time
-import traceback
 from array import array
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -18,12 +17,12 @@ from antiphon.coordinator.moves import moves_of
 from antiphon.coordinator.plan import steps
 from antiphon.coordinator.plan.assignment import Assignment
 from antiphon.coordinator.plan.microbatches import fraction
-from antiphon.coordinator.plan.steps import LocalAction, Part, Share, Slot, describe
+from antiphon.coordinator.plan.steps import LocalAction, Part, Share, Slot
 from antiphon.coordinator.recording import Track, clock
+from antiphon.coordinator.rounds import Cursor, Entry, Play, play_round
 from antiphon.coordinator.statistics import RoundTally, Skipped, WorkerStatistics
 from antiphon.coordinator.streams import begun, is_of_antiphon
 from antiphon.coordinator.values import added, flat
-from antiphon.errors import AntiphonError, RoundError, unstopped
 from antiphon.grammars.query import Kind, Node
 from antiphon.grammars.response import Deliver, Map, Product, Seed, Sum, Tap
 from antiphon.grammars.when import Agenda
@@ -32,12 +31,11 @@ from antiphon.transport.channel import Channel
 from antiphon.transport.memory import Value
 
 Values: TypeAlias = dict[int, Value]
-Play: TypeAlias = Callable[[int], None]
 Answer: TypeAlias = Callable[[Sequence[Tensor], int], tuple[Tensor, ...]]
 
 
 class LocalProgram:
-    """Plays the actions of one worker. Other threads may read `cursor`: current round, index of the current action."""
+    """Plays the actions of one worker. Other threads may read `cursor`."""
 
     def __init__(
         self,
@@ -70,24 +68,27 @@ class LocalProgram:
             self._unused.update(self._uses)
         if assignment.record:
             self._plays = [self._timed(position, play) for position, play in enumerate(self._plays)]
-        self._agenda = Agenda((action.when, position) for position, action in enumerate(actions))
-        self.cursor: tuple[int, int] = (-1, 0)
+        self.cursor = Cursor(worker, actions)
+        self._agenda = Agenda(zip((action.when for action in actions), self.entries, strict=True))
 
     def play(self, first: int, rounds: int, brake: Brake) -> WorkerStatistics:
         """Play rounds `first` to `first + rounds - 1`, or fewer if `brake` stops them. Return statistics. Blocks.
 
-        If a step raises an AntiphonError, it is raised unchanged. Any other exception of a step becomes a RoundError.
+        Raises what `play_round` raises.
         """
         self.begin()
         with torch.no_grad():
             for round in range(first, first + rounds):
                 if not brake.passes(round):
                     break
-                for position in self._agenda.at(round):
-                    self.cursor = (round, position)
-                    self.step(position, round)
+                play_round(self._agenda.at(round), round)
                 self.finish_round()
         return self.end()
+
+    @property
+    def entries(self) -> list[Entry]:
+        """All actions of the program, in order, to be played by `play_round`."""
+        return [(self.cursor, position, play) for position, play in enumerate(self._plays)]
 
     def begin(self) -> None:
         """Begin a batch of rounds: replace the statistics by empty ones, and start to measure the time."""
@@ -114,26 +115,6 @@ class LocalProgram:
         self._statistics.digests = self._hosted.digests()
         self._statistics.seconds = time.perf_counter() - self._started
         return self._statistics
-
-    def step(self, position: int, round: int) -> None:
-        """Play the action with index `position` in `round`. Errors have attributes for the worker and the round."""
-        try:
-            self._plays[position](round)
-        except AntiphonError as error:
-            if not error.worker:
-                error.worker, error.round = self.worker, round
-            raise
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # SystemExit too: other players live in this process
-            raise RoundError(
-                f"worker {self.worker!r} failed in round {round} at step «{describe(self._actions[position])}»: "
-                f"{type(error).__name__}: "
-                f"{unstopped(error)}. Expected it to play; see the traceback that this error carries.",
-                worker=self.worker,
-                round=round,
-                traceback=traceback.format_exc(),
-            ) from error
 
     def _compile(self, action: LocalAction) -> Play:
         compilers: dict[type, Callable[[Any], Play]] = {  # Any: an action of the type that is the key
