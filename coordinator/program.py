@@ -4,6 +4,7 @@ import time
 from array import array
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import reduce
 from typing import Any, TypeAlias
 
 import torch
@@ -165,7 +166,7 @@ class LocalProgram:
     def _query(self, action: steps.Query) -> Play:
         node = self._grammar.query.by_name[action.node]
         values, microbatch = self._values, _microbatch_of(action)
-        answer, begin = self._hosted.answer(node, microbatch), self._hosted.begins_query(node, microbatch)
+        answer = self._hosted.answer(node, microbatch)
         reads, writes = self._keys(action.reads), self._keys(action.writes)
         if node.kind is Kind.LOSS:
             answer = self._noted(node, answer, microbatch)
@@ -173,8 +174,7 @@ class LocalProgram:
             answer = self._counted(node.name, answer)
 
         def play(round: int) -> None:
-            begin(round)
-            for slot, value in zip(writes, answer([flat(values[slot]) for slot in reads], round), strict=True):
+            for slot, value in zip(writes, answer([values[slot] for slot in reads], round), strict=True):
                 values[slot] = value
 
         return play
@@ -212,7 +212,7 @@ class LocalProgram:
             case Tap():
                 return lambda round: values.__setitem__(writes[0], values[reads[0]])
             case Sum():
-                return self._combine(action, Sum.total, resting=True)
+                return self._sum(action)
             case Map():
                 operation = operator_on(node.operation, self._hosted.device)
                 if not is_of_antiphon(node.operation):
@@ -229,12 +229,20 @@ class LocalProgram:
         weight = node.weight * fraction(self._grammar, loss, microbatch)
         return torch.full((), weight, dtype=dtype, device=self._hosted.device)
 
-    def _combine(self, action: steps.Respond, operation: Callable[..., Tensor], resting: bool = False) -> Play:
-        """Compile a response that combines several messages. resting: leave out messages that this round lacks."""
+    def _sum(self, action: steps.Respond) -> Play:
         values, reads, (write,) = self._values, self._keys(action.reads), self._keys(action.writes)
 
         def play(round: int) -> None:
-            messages = [values[slot] for slot in reads if not resting or slot in values]
+            # A message that this round lacks is left out. The fixed order makes rounding the same everywhere.
+            values[write] = reduce(added, [values[slot] for slot in reads if slot in values])
+
+        return play
+
+    def _combine(self, action: steps.Respond, operation: Callable[..., Tensor]) -> Play:
+        values, reads, (write,) = self._values, self._keys(action.reads), self._keys(action.writes)
+
+        def play(round: int) -> None:
+            messages = [values[slot] for slot in reads]
             if isinstance(messages[0], tuple) and is_sharded(messages[0][0]):
                 values[write] = tuple(operation(*each) for each in zip(*messages, strict=True))
             else:
