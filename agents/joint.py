@@ -8,6 +8,7 @@ from antiphon.agents.player import Player
 from antiphon.agents.shards import is_sharded
 from antiphon.agents.specification import AgentSpecification
 from antiphon.agents.torch_agent import TorchAgent
+from antiphon.grammars.oracle import State
 
 
 def joint_key(specification: AgentSpecification) -> Hashable:
@@ -32,7 +33,7 @@ class JointMove:
     def __init__(self, players: Sequence[Player]) -> None:
         self._players, self._hosts = tuple(players), list[AgentHost]()
         self._agents: list[TorchAgent] = []
-        self._settings: list[object] = []
+        self._settings: list[State] = []
         self._step: Callable[[], object] | None = None
 
     def renew(self) -> None:

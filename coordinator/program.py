@@ -174,7 +174,7 @@ class LocalProgram:
             answer = self._counted(node.name, answer)
 
         def play(round: int) -> None:
-            for slot, value in zip(writes, answer([values[slot] for slot in reads], round), strict=True):
+            for slot, value in zip(writes, answer([flat(values[slot]) for slot in reads], round), strict=True):
                 values[slot] = value
 
         return play

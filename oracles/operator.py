@@ -10,6 +10,7 @@ from antiphon.errors import GrammarError, ProtocolError, ShapeError
 from antiphon.grammars.plain import backward_hooks_of, is_hooked
 from antiphon.oracles.autocast import Autocast, ScaledTape
 from antiphon.oracles.chain import chain_of
+from antiphon.oracles.kicks import kick_of
 from antiphon.oracles.losses import loss_of
 from antiphon.oracles.recomputed import RecomputedTape
 from antiphon.oracles.sharded import ShardedTape
@@ -70,7 +71,7 @@ class Operator:
         recorded = AutogradTape(self._function, toward, parameters, products, backward_hooks_of(module))
         self._tape = chain_of(function, inputs, len(outputs[0][0]), products > 0, parameters, recorded)
         if self._tape is None and (toward or parameters):
-            self._tape = loss_of(function, toward, recorded) or recorded
+            self._tape = loss_of(function, toward, recorded) or kick_of(function, parameters, recorded) or recorded
             if isinstance(function, Autocast) and function.dtype is torch.float16:
                 self._tape = ScaledTape(self._tape)
         if recompute is not None and self._tape is not None and products:
