@@ -26,8 +26,8 @@ class JointMove:
     """Moves several players with one step of one optimizer. The new parameters have the bits of separate moves.
 
     A step has an overhead for each optimizer; for small players it takes longer than the arithmetic. Each player keeps
-    its own agent, with its own state and settings. While the settings of two agents differ, the players move one by
-    one. All players have the same `joint_key`.
+    its own agent, with its own state and settings. While the settings of two agents differ, or only some players have
+    moved before, the players move one by one. All players have the same `joint_key`.
     """
 
     def __init__(self, players: Sequence[Player]) -> None:
@@ -41,12 +41,11 @@ class JointMove:
         self._hosts = [player.host for player in self._players if player.host is not None]
         agents = [host.agent for host in self._hosts if isinstance(host.agent, TorchAgent)]
         settings = [agent.settings for agent in agents]
-        if agents == self._agents and settings == self._settings:
+        if self._step is not None and agents == self._agents and settings == self._settings:
             return
         self._agents, self._settings = agents, settings
-        whole = not any(is_sharded(each) for player in self._players for each in player.parameters)
-        same = len(agents) == len(self._players) and all(each == settings[0] for each in settings)
-        self._step = TorchAgent.joint_move(agents) if same and whole else None
+        sharded = any(is_sharded(each) for player in self._players for each in player.parameters)
+        self._step = None if sharded or len(agents) < len(self._players) else TorchAgent.joint_move(agents)
 
     def move(self, round: int) -> str:
         """Move all players. Return "", because no move is left out.

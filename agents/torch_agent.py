@@ -78,13 +78,18 @@ class TorchAgent:
         return {"optimizer": self._names[0]} | {key: _copy(value) for key, value in group.items() if key != "params"}
 
     @staticmethod
-    def joint_move(agents: Sequence["TorchAgent"]) -> Callable[[], object]:
+    def joint_move(agents: Sequence["TorchAgent"]) -> Callable[[], object] | None:
         """Return a function that moves all agents with one step of one optimizer, with the bits of separate moves.
 
-        The agents have equal `settings`, and neither clip nor schedule. Each agent keeps its state: the joint optimizer
-        writes into the same dicts. If an optimizer has global hooks, the function moves the agents one by one instead.
+        Returns None if the agents have different `settings`, or if only some of them have moved before. They neither
+        clip nor follow a schedule. Each agent keeps its state: the joint optimizer writes into the same dicts. If torch
+        has hooks for all optimizers, the function moves the agents one by one.
         """
         parameters = [each for agent in agents for each in agent._parameters]
+        # The fused step of SGD fails if some of its parameters have a momentum and others have none yet.
+        begun = {bool(agent._optimizer.state[each]) for agent in agents for each in agent._parameters}
+        if len(begun) > 1 or any(agent.settings != agents[0].settings for agent in agents):
+            return None
         joint = make_optimizer(agents[0]._names[0], parameters, agents[0]._arguments)
         (own,), (group,) = joint.param_groups, agents[0]._optimizer.param_groups
         own.update({key: value for key, value in group.items() if key != "params"})
