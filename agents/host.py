@@ -45,7 +45,7 @@ class AgentHost:
         Raises ShapeError when the response does not fit, AgentError when the agent raises.
         """
         lent = self._lent(self._layout.response(response))
-        self._ask("hear", "it to take every response of its parameters' shapes", self._agent.hear, lent)
+        self.ask("hear", "it to take every response of its parameters' shapes", self.agent.hear, lent)
         self._heard += 1
 
     def move(self, round: int) -> Sequence[Tensor]:
@@ -55,13 +55,8 @@ class AgentHost:
         Raises ProtocolError if no response came since the last move. Raises AgentError if the agent raises or returns
         tensors that do not fit; for other agents than "torch" also if they contain NaN or infinity.
         """
-        if not self._heard:
-            raise ProtocolError(
-                f"player {self.player!r} was to move in round {round}, but received no response since its last move; "
-                "expected at least one. Deliver its response first, or leave the move to a round of its cadence."
-            )
-        self._heard = 0
-        moved = self._ask("move", "the new parameters", self._agent.move, round=round)
+        self.begin_move(round)
+        moved = self.ask("move", "the new parameters", self.agent.move, round=round)
         found = None if self.in_place else self._layout.mismatch(moved)
         if found is not None:
             raise AgentError(
@@ -77,6 +72,15 @@ class AgentHost:
                 "Correct the agent; or let it take smaller steps, if its responses were not finite either."
             )
         return moved
+
+    def begin_move(self, round: int) -> None:
+        """Count the responses from zero again. Raises ProtocolError if no response came since the last move."""
+        if not self._heard:
+            raise ProtocolError(
+                f"player {self.player!r} was to move in round {round}, but received no response since its last move; "
+                "expected at least one. Deliver its response first, or leave the move to a round of its cadence."
+            )
+        self._heard = 0
 
     def recover(self, parameters: Sequence[Tensor]) -> None:
         """Continue from `parameters` after a failed move.
@@ -102,7 +106,7 @@ class AgentHost:
                 f"player {self.player!r} was to be saved with {self._heard} responses received and no move made; "
                 "expected a cut between rounds. Save after the move, and deliver nothing off the player's cadence."
             )
-        return self._ask("state", "its state", self._agent.state)
+        return self.ask("state", "its state", self.agent.state)
 
     def load(self, state: State, parameters: Sequence[Tensor]) -> None:
         """Build a new agent for `parameters`, and let it continue from a saved state.
@@ -113,12 +117,12 @@ class AgentHost:
         self._build(parameters)
         state = map_tensors(state, functools.partial(_beside, parameters[0].device))
         self._heard = 0
-        self._ask("load", "it to continue from a state of its own", self._agent.load, state)
+        self.ask("load", "it to continue from a state of its own", self.agent.load, state)
 
     def _build(self, parameters: Sequence[Tensor]) -> None:
         self._parameters = tuple(self._lent(parameters))
         with torch.enable_grad():  # also after a failure within a round
-            self._agent = self.specification.make(self.player, list(self._parameters))
+            self.agent = self.specification.make(self.player, list(self._parameters))
 
     def _lent(self, tensors: Sequence[Tensor]) -> Sequence[Tensor]:
         """Return the tensors for the agent: copies with the strides of the gradients, or the tensors if `in_place`."""
@@ -126,7 +130,7 @@ class AgentHost:
             return tensors
         return [laid_out(each.detach(), own).clone() for each, own in zip(tensors, self._strides, strict=True)]
 
-    def _ask(
+    def ask(
         self, method: str, expected: str, call: Callable[..., Any], *arguments: object, round: int | None = None
     ) -> Any:  # Any: methods return different types
         """Return `call(*arguments)`, the result of a method of the agent. An exception becomes an AgentError."""

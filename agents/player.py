@@ -55,7 +55,7 @@ class Player:
                 "Declare what never moves as an operator or an oracle."
             )
         self._layout = Layout(name, self.named)
-        self._agent = AgentHost(name, specification, self.named, specification.in_place) if specification else None
+        self.host = AgentHost(name, specification, self.named, specification.in_place) if specification else None
 
     def hear(self, response: Sequence[Tensor] | Tensor) -> None:
         """Pass a response (a gradient of the parameters) to the player's agent. Several responses before a move add up.
@@ -118,7 +118,7 @@ class Player:
         self.named = tuple((key, value) for key, value in self.module.named_parameters() if value.requires_grad)
         self.parameters = tuple(parameter for _, parameter in self.named)
         self._layout = Layout(self.name, self.named)
-        self._agent = AgentHost(self.name, self.specification, self.named, self.specification.in_place)
+        self.host = AgentHost(self.name, self.specification, self.named, self.specification.in_place)
 
     def state(self) -> State:
         """Return copies of the states of the module and the agent, and the number of moves.
@@ -126,7 +126,7 @@ class Player:
         The number includes moves that were left out.
         Raises ProtocolError between a response and its move, GrammarError when the module raises.
         """
-        own = {"agent": self._agent.state() if self._agent else None, "moves": self.moves}
+        own = {"agent": self.host.state() if self.host else None, "moves": self.moves}
         return {**self._asked("state_dict", lambda: module_state(self.module, whole)), **own}
 
     def load(self, state: State) -> None:
@@ -135,8 +135,8 @@ class Player:
         Raises ShapeError, and loads nothing, if the state is of another module; GrammarError when the module raises.
         """
         self._asked("load_state_dict", lambda: load_module(f"player {self.name!r}", self.module, state, in_parts))
-        if self._agent:
-            self._agent.load(state["agent"], self.parameters)
+        if self.host:
+            self.host.load(state["agent"], self.parameters)
         self.moves, self._failure = state["moves"], None
 
     def twin(self) -> nn.Module:
@@ -173,13 +173,13 @@ class Player:
         return self.specification is None or self.specification.on_failure == "fail"
 
     def _hosted(self) -> AgentHost:
-        if self._agent is None:
+        if self.host is None:
             raise ProtocolError(
                 f"player {self.name!r} was to receive a response or move here, but its agent lives on another worker; "
                 "expected its moves through install. "
                 "Send the response to that worker's AgentHost, or give this player a specification."
             )
-        return self._agent
+        return self.host
 
 
 def _make(name: str, factory: Factory, seed: int) -> nn.Module:

@@ -44,11 +44,11 @@ class TorchAgent:
         self._parameters = tuple(parameters)
         self._strides = tuple(map(strides_of_gradient, self._parameters))
         self._clip_norm, self._clip_value = clip_norm, clip_value
-        self._names = (optimizer, scheduler)
-        self._optimizer = make_optimizer(optimizer, self._parameters, dict(arguments or {}))
+        self._names, self._arguments = (optimizer, scheduler), dict(arguments or {})
+        self._optimizer = make_optimizer(optimizer, self._parameters, self._arguments)
         schedule = dict(scheduler_arguments or {})
         self._scheduler = make_scheduler(scheduler, self._optimizer, schedule) if scheduler else None
-        self._step = _lean_step(self._optimizer, self._scheduler)
+        self._step = self._optimizer.step if self._scheduler else _lean_step(self._optimizer, self._optimizer.step)
 
     def hear(self, response: Sequence[Tensor]) -> None:
         """Receive a gradient, without a copy if it has the strides that its parameter needs.
@@ -71,6 +71,39 @@ class TorchAgent:
             self._scheduler.step()
         return self._parameters
 
+    @property
+    def settings(self) -> State:
+        """The optimizer's name and its current settings (its parameter group), without the parameters."""
+        (group,) = self._optimizer.param_groups
+        return {"optimizer": self._names[0]} | {key: _copy(value) for key, value in group.items() if key != "params"}
+
+    @staticmethod
+    def joint_move(agents: Sequence["TorchAgent"]) -> Callable[[], object] | None:
+        """Return a function that moves all agents with one step of one optimizer, with the bits of separate moves.
+
+        Returns None if the agents have different `settings`, or if only some of them have moved before. They neither
+        clip nor follow a schedule. Each agent keeps its state: the joint optimizer writes into the same dicts. If torch
+        has hooks for all optimizers, the function moves the agents one by one.
+        """
+        parameters = [each for agent in agents for each in agent._parameters]
+        # The fused step of SGD fails if some of its parameters have a momentum and others have none yet.
+        begun = {bool(agent._optimizer.state[each]) for agent in agents for each in agent._parameters}
+        if len(begun) > 1 or any(agent.settings != agents[0].settings for agent in agents):
+            return None
+        joint = make_optimizer(agents[0]._names[0], parameters, agents[0]._arguments)
+        (own,), (group,) = joint.param_groups, agents[0]._optimizer.param_groups
+        own.update({key: value for key, value in group.items() if key != "params"})
+        joint.state.update({each: agent._optimizer.state[each] for agent in agents for each in agent._parameters})
+        step = _lean_step(joint, lambda: [agent.move() for agent in agents])
+
+        def move() -> None:
+            with torch.no_grad():
+                step()
+            for parameter in parameters:
+                parameter.grad = None
+
+        return move
+
     def _clip(self) -> None:
         """Clip the gradients like torch's clip_grad_value_ and clip_grad_norm_, but not in place: responses are read
         only.
@@ -90,7 +123,7 @@ class TorchAgent:
         memory = {
             str(index): {key: _copy(value) for key, value in self._optimizer.state[parameter].items()}
             for index, parameter in enumerate(self._parameters)
-            if parameter in self._optimizer.state
+            if self._optimizer.state.get(parameter)
         }
         return {
             "optimizer": self._names[0],
@@ -113,15 +146,16 @@ class TorchAgent:
                 "Resume with those that were saved."
             )
         # Optimizer.load_state_dict casts every floating state to the dtype of its parameter, which is not exact
-        # (NAdam keeps a float32 product beside float64 parameters).
-        self._optimizer.state.clear()
+        # (NAdam keeps a float32 product beside float64 parameters). The dicts stay, because a joint move shares them.
+        for memory in self._optimizer.state.values():
+            memory.clear()
         (group,) = self._optimizer.param_groups
         apart = frozenset() if group.get("fused") or group.get("capturable") else _COUNTS
         for index, memory in state["memory"].items():
             parameter = self._parameters[int(index)]
-            self._optimizer.state[parameter] = {
-                key: _copy(value) if key in apart else _placed(value, parameter) for key, value in memory.items()
-            }
+            self._optimizer.state[parameter].update(
+                {key: _copy(value) if key in apart else _placed(value, parameter) for key, value in memory.items()}
+            )
         group.update({key: _copy(value) for key, value in state["group"].items()})
         if self._scheduler is not None:
             self._scheduler.load_state_dict({key: _copy(value) for key, value in state["schedule"].items()})
@@ -131,16 +165,14 @@ _HOOKS = (_global_optimizer_pre_hooks, _global_optimizer_post_hooks)
 """Hooks that torch calls for every optimizer; they may be registered before or after an agent is made."""
 
 
-def _lean_step(optimizer: Optimizer, scheduler: LRScheduler | None) -> Callable[[], object]:
+def _lean_step(optimizer: Optimizer, hooked: Callable[[], object]) -> Callable[[], object]:
     """Return a function that steps the optimizer without torch's wrapper for profiler and hooks.
 
-    The wrapper takes as long as an SGD step. It is kept if there are global hooks, or if there is a scheduler, because
-    a scheduler checks that the wrapped step was called.
+    The wrapper takes as long as an SGD step. hooked: is called instead if there are global hooks. A scheduler needs the
+    wrapped step, because it checks that this step was called.
     """
-    if scheduler is not None:
-        return optimizer.step
     lean = functools.partial(inspect.unwrap(type(optimizer).step), optimizer)
-    return lambda: optimizer.step() if _HOOKS[0] or _HOOKS[1] else lean()
+    return lambda: hooked() if _HOOKS[0] or _HOOKS[1] else lean()
 
 
 def _schedule(scheduler: LRScheduler) -> State:

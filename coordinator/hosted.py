@@ -28,7 +28,7 @@ from antiphon.grammars.oracle import Box, Oracle, State
 from antiphon.grammars.query import CloneDeclaration, Kind, NamedOracle, Node, PlayerDeclaration
 from antiphon.grammars.response import Map, Product, ResponseNode
 from antiphon.grammars.seeds import making, stream
-from antiphon.oracles.answers import checked_answer
+from antiphon.oracles.answers import answer_check
 from antiphon.oracles.autocast import Autocast
 from antiphon.oracles.operator import Operator, aligned
 
@@ -65,7 +65,7 @@ class Hosted:
     def begins_query(self, node: Node, microbatch: Share | None = None) -> Begin:
         """Return a function of the round that seeds the random streams for a node of the Query graph.
 
-        It is called before each query of the node. Each replica and each micro-batch has its own seed.
+        It is called before the code of the node runs. Each replica and each micro-batch has its own seed.
         """
         own = [_nth(share) for share in (self._shares.get(node.name), microbatch) if share]
         return self._begin(draws_from_torch_alone(self.code(node)), "node", node.name, *own)
@@ -144,18 +144,27 @@ class Hosted:
             node.owner in self._sharded,
             self._responses[node.owner] <= 1 and share is None,
             self.device if node.owner in self._assignment.placement.recomputed else None,
+            self.begins_query(node, microbatch),
         )
 
     def answer(
         self, node: Node, microbatch: Share | None = None
     ) -> Callable[[Sequence[Tensor], int], tuple[Tensor, ...]]:
-        """Return a function (inputs, round) -> outputs that queries `node`. It checks the answers of oracles."""
+        """Return a function (inputs, round) -> outputs that queries `node`.
+
+        It seeds the random streams, and checks the answers of oracles.
+        """
         if node.kind is not Kind.ORACLE:
             return self.gray_box(node, microbatch).query
-        if self._grammar.query.box_of(node) is Box.BLACK:
-            ask = self._asking(node)
-            return lambda inputs, round: tuple(map(aligned, ask(inputs, round)))
-        return partial(self._gray_answer, self.gray_box(node))
+        if self._grammar.query.box_of(node) is not Box.BLACK:
+            return partial(self._gray_answer, self.gray_box(node))
+        ask, begin = self._asking(node), self.begins_query(node, microbatch)
+
+        def answer(inputs: Sequence[Tensor], round: int) -> tuple[Tensor, ...]:
+            begin(round)
+            return tuple([aligned(value) for value in ask(inputs, round)])
+
+        return answer
 
     def gray_box(self, node: Node, microbatch: Share | None = None) -> Operator:
         """Return the operator of `node`. The first call makes the operator; later calls return the same operator."""
@@ -345,13 +354,16 @@ class Hosted:
 
     def _asking(self, node: Node) -> Callable[[Sequence[Tensor], int], tuple[Tensor, ...]]:
         """Return a function that asks the oracle of `node` the question of this node, and checks the answer."""
-        query, on_host = self._grammar.query, self.device == CPU
-        answer = torch.enable_grad()(self.oracles[node.owner].answer)  # code of users, and a round records nothing
-        question, sizes = query.question_of(node), query.sizes
+        query, on_host, oracle = self._grammar.query, self.device == CPU, self.oracles[node.owner]
+        answer = oracle.answer
+        if not draws_from_torch_alone(oracle):
+            answer = torch.enable_grad()(answer)  # code of users, and a round records nothing
+        question = query.question_of(node)
+        name, checked = question.name, answer_check(node.owner, question, query.sizes)
 
         def ask(inputs: Sequence[Tensor], round: int) -> tuple[Tensor, ...]:
             inputs = inputs if on_host else [value.to(CPU) for value in inputs]
-            answers = checked_answer(node.owner, question, sizes, answer(question.name, inputs, round))
+            answers = checked(answer(name, inputs, round))
             return answers if on_host else tuple(value.to(self.device) for value in answers)
 
         return ask

@@ -20,6 +20,7 @@ from antiphon.coordinator.plan.schedule import project
 from antiphon.coordinator.plan.steps import Receive, Send, Slot, Transfer
 from antiphon.coordinator.plan.verify import verify
 from antiphon.coordinator.program import LocalProgram
+from antiphon.coordinator.rounds import Entry, play_round
 from antiphon.grammars.oracle import State
 from antiphon.grammars.seeds import forked
 from antiphon.grammars.when import Agenda, When
@@ -87,8 +88,7 @@ class InlineExecutor:
             program.begin()
         for round in range(first, first + rounds):
             with torch.no_grad():
-                for program, position in self._agenda.at(round):
-                    program.step(position, round)
+                play_round(self._agenda.at(round), round)
             if self._watch is not None:
                 self._watch(round, dict(ChainMap(*(program.held() for program in self._programs))))
             for program in self._programs:
@@ -162,11 +162,11 @@ class InlineExecutor:
             }
             self._agenda = Agenda(self._merge(session))
 
-    def _merge(self, session: Session) -> list[tuple[When, tuple[LocalProgram, int]]]:
+    def _merge(self, session: Session) -> list[tuple[When, Entry]]:
         """Make the channels and programs of all workers. Return all of their actions in the schedule's order.
 
-        Each action is returned with the rounds in which it is played, its program, and its index in this program. A
-        transfer becomes two actions: the send of one worker, directly followed by the receive of the other worker.
+        Each action is returned with the rounds in which it is played. A transfer becomes two actions: the send of one
+        worker, directly followed by the receive of the other worker.
         """
         schedule, exchange = self.assignment.schedule, Exchange()
         self._channels = [
@@ -174,15 +174,15 @@ class InlineExecutor:
             for name in schedule.workers
         ]
         self._programs = []
-        places: dict[object, tuple[LocalProgram, int]] = {}
+        places: dict[object, Entry] = {}
         for name, channel in zip(schedule.workers, self._channels, strict=True):
             channel.open()
             actions = project(schedule, name)
             program = LocalProgram(self.assignment, name, actions, self._hosted[name], channel, self._watch is not None)
             self._programs.append(program)
-            for position, action in enumerate(actions):
+            for action, entry in zip(actions, program.entries, strict=True):
                 half = isinstance(action, Send | Receive)
-                places[(type(action), action.edge.number) if half else id(action)] = program, position
+                places[(type(action), action.edge.number) if half else id(action)] = entry
         halves = [
             [(half, step.edge.number) for half in (Send, Receive)] if isinstance(step, Transfer) else [id(step)]
             for step in schedule.steps

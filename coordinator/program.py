@@ -1,10 +1,10 @@
 """The program of one worker: it plays the actions of the worker in order, in every round."""
 
 import time
-import traceback
 from array import array
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import reduce
 from typing import Any, TypeAlias
 
 import torch
@@ -14,15 +14,16 @@ from antiphon.agents.shards import is_sharded
 from antiphon.coordinator.brake import Brake
 from antiphon.coordinator.devices import operator_on
 from antiphon.coordinator.hosted import Hosted
+from antiphon.coordinator.moves import moves_of
 from antiphon.coordinator.plan import steps
 from antiphon.coordinator.plan.assignment import Assignment
 from antiphon.coordinator.plan.microbatches import fraction
-from antiphon.coordinator.plan.steps import LocalAction, Part, Share, Slot, describe
+from antiphon.coordinator.plan.steps import LocalAction, Part, Share, Slot
 from antiphon.coordinator.recording import Track, clock
+from antiphon.coordinator.rounds import Cursor, Entry, Play, play_round
 from antiphon.coordinator.statistics import RoundTally, Skipped, WorkerStatistics
 from antiphon.coordinator.streams import begun, is_of_antiphon
 from antiphon.coordinator.values import added, flat
-from antiphon.errors import AntiphonError, RoundError, unstopped
 from antiphon.grammars.query import Kind, Node
 from antiphon.grammars.response import Deliver, Map, Product, Seed, Sum, Tap
 from antiphon.grammars.when import Agenda
@@ -31,12 +32,11 @@ from antiphon.transport.channel import Channel
 from antiphon.transport.memory import Value
 
 Values: TypeAlias = dict[int, Value]
-Play: TypeAlias = Callable[[int], None]
 Answer: TypeAlias = Callable[[Sequence[Tensor], int], tuple[Tensor, ...]]
 
 
 class LocalProgram:
-    """Plays the actions of one worker. Other threads may read `cursor`: current round, index of the current action."""
+    """Plays the actions of one worker. Other threads may read `cursor`."""
 
     def __init__(
         self,
@@ -60,6 +60,7 @@ class LocalProgram:
         self._uses: Counter[int] = Counter()
         self._unused: dict[int, int] = {}
         self._running: Values = {}
+        self._moves, self._joints = moves_of(actions, assignment.agents, hosted.agent_of)
         self.begin()
         self._actions = actions
         self._plays = [self._compile(action) for action in actions]
@@ -68,29 +69,34 @@ class LocalProgram:
             self._unused.update(self._uses)
         if assignment.record:
             self._plays = [self._timed(position, play) for position, play in enumerate(self._plays)]
-        self._agenda = Agenda((action.when, position) for position, action in enumerate(actions))
-        self.cursor: tuple[int, int] = (-1, 0)
+        self.cursor = Cursor(worker, actions)
+        self._agenda = Agenda(zip((action.when for action in actions), self.entries, strict=True))
 
     def play(self, first: int, rounds: int, brake: Brake) -> WorkerStatistics:
         """Play rounds `first` to `first + rounds - 1`, or fewer if `brake` stops them. Return statistics. Blocks.
 
-        If a step raises an AntiphonError, it is raised unchanged. Any other exception of a step becomes a RoundError.
+        Raises what `play_round` raises.
         """
         self.begin()
         with torch.no_grad():
             for round in range(first, first + rounds):
                 if not brake.passes(round):
                     break
-                for position in self._agenda.at(round):
-                    self.cursor = (round, position)
-                    self.step(position, round)
+                play_round(self._agenda.at(round), round)
                 self.finish_round()
         return self.end()
+
+    @property
+    def entries(self) -> list[Entry]:
+        """All actions of the program, in order, to be played by `play_round`."""
+        return [(self.cursor, position, play) for position, play in enumerate(self._plays)]
 
     def begin(self) -> None:
         """Begin a batch of rounds: replace the statistics by empty ones, and start to measure the time."""
         self._statistics, self._started = WorkerStatistics(self.worker), time.perf_counter()
         self._statistics.track = Track(clock()) if self._record else None
+        for joint in self._joints:
+            joint.renew()
 
     def held(self) -> dict[Slot, Tensor]:
         """Return all values of the current round on this worker, by slot. `finish_round` drops these values."""
@@ -110,26 +116,6 @@ class LocalProgram:
         self._statistics.digests = self._hosted.digests()
         self._statistics.seconds = time.perf_counter() - self._started
         return self._statistics
-
-    def step(self, position: int, round: int) -> None:
-        """Play the action with index `position` in `round`. Errors have attributes for the worker and the round."""
-        try:
-            self._plays[position](round)
-        except AntiphonError as error:
-            if not error.worker:
-                error.worker, error.round = self.worker, round
-            raise
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # SystemExit too: other players live in this process
-            raise RoundError(
-                f"worker {self.worker!r} failed in round {round} at step «{describe(self._actions[position])}»: "
-                f"{type(error).__name__}: "
-                f"{unstopped(error)}. Expected it to play; see the traceback that this error carries.",
-                worker=self.worker,
-                round=round,
-                traceback=traceback.format_exc(),
-            ) from error
 
     def _compile(self, action: LocalAction) -> Play:
         compilers: dict[type, Callable[[Any], Play]] = {  # Any: an action of the type that is the key
@@ -180,7 +166,7 @@ class LocalProgram:
     def _query(self, action: steps.Query) -> Play:
         node = self._grammar.query.by_name[action.node]
         values, microbatch = self._values, _microbatch_of(action)
-        answer, begin = self._hosted.answer(node, microbatch), self._hosted.begins_query(node, microbatch)
+        answer = self._hosted.answer(node, microbatch)
         reads, writes = self._keys(action.reads), self._keys(action.writes)
         if node.kind is Kind.LOSS:
             answer = self._noted(node, answer, microbatch)
@@ -188,7 +174,6 @@ class LocalProgram:
             answer = self._counted(node.name, answer)
 
         def play(round: int) -> None:
-            begin(round)
             for slot, value in zip(writes, answer([flat(values[slot]) for slot in reads], round), strict=True):
                 values[slot] = value
 
@@ -227,7 +212,7 @@ class LocalProgram:
             case Tap():
                 return lambda round: values.__setitem__(writes[0], values[reads[0]])
             case Sum():
-                return self._combine(action, Sum.total, resting=True)
+                return self._sum(action)
             case Map():
                 operation = operator_on(node.operation, self._hosted.device)
                 if not is_of_antiphon(node.operation):
@@ -244,12 +229,20 @@ class LocalProgram:
         weight = node.weight * fraction(self._grammar, loss, microbatch)
         return torch.full((), weight, dtype=dtype, device=self._hosted.device)
 
-    def _combine(self, action: steps.Respond, operation: Callable[..., Tensor], resting: bool = False) -> Play:
-        """Compile a response that combines several messages. resting: leave out messages that this round lacks."""
+    def _sum(self, action: steps.Respond) -> Play:
         values, reads, (write,) = self._values, self._keys(action.reads), self._keys(action.writes)
 
         def play(round: int) -> None:
-            messages = [values[slot] for slot in reads if not resting or slot in values]
+            # A message that this round lacks is left out. The fixed order makes rounding the same everywhere.
+            values[write] = reduce(added, [values[slot] for slot in reads if slot in values])
+
+        return play
+
+    def _combine(self, action: steps.Respond, operation: Callable[..., Tensor]) -> Play:
+        values, reads, (write,) = self._values, self._keys(action.reads), self._keys(action.writes)
+
+        def play(round: int) -> None:
+            messages = [values[slot] for slot in reads]
             if isinstance(messages[0], tuple) and is_sharded(messages[0][0]):
                 values[write] = tuple(operation(*each) for each in zip(*messages, strict=True))
             else:
@@ -366,9 +359,10 @@ class LocalProgram:
 
     def _move(self, action: steps.Move) -> Play:
         player, writes = self._hosted.agent_of(action.player), self._keys(action.writes)
+        move = self._moves[action.player]
 
         def play(round: int) -> None:
-            reason = player.move(round)
+            reason = move(round)
             if reason:
                 skipped = self._statistics.skipped
                 skipped[action.player] = Skipped(1, round, reason).after(skipped.get(action.player))

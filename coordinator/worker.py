@@ -122,7 +122,7 @@ class Worker:
         """Return the round and the action that this worker plays now."""
         if self._program is None:
             return Standing(-1, "idle")
-        round, position = self._program.cursor
+        round, position = self._program.cursor.at
         action = self._actions[position]
         awaits = action.edge.source if isinstance(action, Receive) else ""
         at_work = not isinstance(action, Send | Receive | Contribute | Collect)

@@ -1,6 +1,6 @@
 """Oracles: noise, black boxes, gray boxes and operators. May import grammars and errors only."""
 
-from antiphon.oracles.answers import checked_answer as checked_answer
+from antiphon.oracles.answers import answer_check as answer_check, checked_answer as checked_answer
 from antiphon.oracles.black_box import black_box as black_box
 from antiphon.oracles.directions import coordinates as coordinates
 from antiphon.oracles.gray_box import gray_box as gray_box

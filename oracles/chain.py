@@ -4,16 +4,17 @@ For small batches, the overhead of autograd takes longer than the products. Auto
 graph if the gradient of the input is sent before the gradients of the parameters are computed.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias, final
 
 import torch
 from torch import Tensor, nn
 
 from antiphon.grammars.joined import Joined
-from antiphon.grammars.plain import GLOBAL_HOOKS, METHODS, hooks_of, is_affine, is_hooked, is_plain
+from antiphon.grammars.plain import is_affine, is_plain
 from antiphon.oracles.affine import affine, times
 from antiphon.oracles.tape import Products, Tape
+from antiphon.oracles.watch import Watch
 
 _ELEMENTWISE: dict[type[nn.Module], tuple[Callable[[Tensor], Tensor], Callable[[Tensor, Tensor], Tensor]]] = {
     # Two functions, as torch computes them: x -> output, and (cotangent of the output, output) -> cotangent of x.
@@ -37,7 +38,7 @@ class ChainTape:
 
     def __init__(self, module: nn.Module, links: Sequence[nn.Module], keep: bool, recorded: Tape) -> None:
         self._links = tuple(_link(each) for each in links)
-        self._watch, self._recorded, self._by_hand = _Watch(module, links), recorded, True
+        self._watch, self._recorded, self._by_hand = Watch(module, links), recorded, True
         self._keep = keep
         self._widths: list[int] = []
         self._values: list[Tensor] = []
@@ -108,33 +109,6 @@ class ChainTape:
             return ()
         weight = times(told.t(), self._values[index])
         return (weight,) if link[1] is None else (weight, told.sum(0))
-
-
-@final
-class _Watch:
-    """Checks whether modules still compute what they computed when this object was made.
-
-    It compares the lengths of the modules' dicts, and the identities of their parameters, submodules and methods. This
-    takes less than a microsecond. Hooks on the autograd node that accumulates the gradient of a parameter are not
-    found, because torch does not show them.
-    """
-
-    def __init__(self, module: nn.Module, links: Sequence[nn.Module]) -> None:
-        modules = list({id(each): each for each in (module, *links)}.values())
-        self._hooks = [*GLOBAL_HOOKS, *(table for each in modules for table in hooks_of(each))]
-        self._tables = [table for each in modules for table in (vars(each), each._parameters, each._modules)]
-        self._sizes = list(map(len, self._tables))
-        held = [(table, key) for each in modules for table in (each._parameters, each._modules) for key in table]
-        kinds = {kind for each in modules for kind in type(each).__mro__ if issubclass(kind, nn.Module)}
-        held += [(vars(kind), name) for kind in kinds for name in METHODS if name in vars(kind)]
-        self._held: list[tuple[Mapping[str, Any], str, Any]] = [(table, key, table[key]) for table, key in held]
-        self._parameters = tuple(module.parameters())
-
-    def holds(self) -> bool:
-        """Return False if hooks, methods, parameters or submodules have changed since this object was made."""
-        if any(self._hooks) or is_hooked(self._parameters) or list(map(len, self._tables)) != self._sizes:
-            return False
-        return not [key for table, key, value in self._held if table.get(key) is not value]
 
 
 def chain_of(

@@ -10,7 +10,8 @@ from antiphon.errors import GrammarError, ProtocolError, ShapeError
 from antiphon.grammars.plain import backward_hooks_of, is_hooked
 from antiphon.oracles.autocast import Autocast, ScaledTape
 from antiphon.oracles.chain import chain_of
-from antiphon.oracles.cross_entropy import cross_entropy_of
+from antiphon.oracles.kicks import kick_of
+from antiphon.oracles.losses import loss_of
 from antiphon.oracles.recomputed import RecomputedTape
 from antiphon.oracles.sharded import ShardedTape
 from antiphon.oracles.tape import AutogradTape, Products, Tape
@@ -38,8 +39,9 @@ class Operator:
     parameters: the parameters of the function; empty if their gradient is never asked. products: number of responses
     (backward passes) to one query. sharded: whether the parameters are sharded over several workers. alone: whether the
     player of the operator gets no other response in a round. recompute: None, or the device of the function if its
-    activations are not kept but computed again before the response.
-    The caller seeds the random streams. Raises GrammarError if parameters have hooks and `alone` is false.
+    activations are not kept but computed again before the response. begin: seeds the random streams of the function in
+    a round; it is called before each call of the function, but not before products by hand, which draw no numbers.
+    Raises GrammarError if parameters have hooks and `alone` is false.
     """
 
     def __init__(
@@ -54,20 +56,22 @@ class Operator:
         sharded: bool = False,
         alone: bool = True,
         recompute: torch.device | None = None,
+        begin: Callable[[int], None] | None = None,
     ) -> None:
-        self.who, self._function, self._outputs = who, function, list(outputs)
+        self.who, self._outputs = who, list(outputs)
+        self._function, self._round = function if begin is None else self._begun(function, begin), -1
         self._alone, self._parameters = alone, tuple(parameters)
         self._refuse_hooks()
         self._tape: Tape | None = None
         self._products, self._left = products, 0
         if sharded:
-            self._tape = ShardedTape(function, toward, parameters)
+            self._tape = ShardedTape(self._function, toward, parameters)
             return
         module = function.function if isinstance(function, Autocast) else function
-        recorded = AutogradTape(function, toward, parameters, products, backward_hooks_of(module))
+        recorded = AutogradTape(self._function, toward, parameters, products, backward_hooks_of(module))
         self._tape = chain_of(function, inputs, len(outputs[0][0]), products > 0, parameters, recorded)
         if self._tape is None and (toward or parameters):
-            self._tape = cross_entropy_of(function, toward, recorded) or recorded
+            self._tape = loss_of(function, toward, recorded) or kick_of(function, parameters, recorded) or recorded
             if isinstance(function, Autocast) and function.dtype is torch.float16:
                 self._tape = ScaledTape(self._tape)
         if recompute is not None and self._tape is not None and products:
@@ -83,6 +87,7 @@ class Operator:
         if torch.is_grad_enabled():
             with torch.no_grad():  # tapes that record enable it again
                 return self.query(inputs, round)
+        self._round = round
         versions = [value._version for value in inputs]
         played = self._tape.query(inputs) if self._tape is not None else self._plainly(inputs)
         self._left = self._products
@@ -145,6 +150,13 @@ class Operator:
             "expected each to stay as it was, because a response has a part for each. "
             "Freeze them where the module is made, or multiply their gradient by zero in the agent."
         )
+
+    def _begun(self, function: Callable[..., Any], begin: Callable[[int], None]) -> Callable[..., Any]:  # Any: outputs
+        def seeded(*inputs: Tensor) -> Any:  # Any: outputs
+            begin(self._round)
+            return function(*inputs)
+
+        return seeded
 
     def _plainly(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         played = self._function(*inputs)

@@ -3,7 +3,7 @@
 import itertools
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,11 @@ from hypothesis import given, settings, strategies as st
 from torch import Tensor, nn
 
 from antiphon.agents.specification import AgentSpecification
+from antiphon.coordinator import inline
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.plan.assignment import Assignment, assign
 from antiphon.coordinator.plan.placement import Placement, spread
-from antiphon.coordinator.program import LocalProgram
+from antiphon.coordinator.rounds import Entry, play_round
 from antiphon.envs.regulator import regulator
 from antiphon.envs.riccati import Regulator
 from antiphon.errors import AntiphonError, ExperimentError, ProtocolError
@@ -59,30 +60,32 @@ def assignment(index: int, apart: bool) -> Assignment:
 @cache
 def undisturbed(index: int, apart: bool) -> tuple[Any, int]:  # Any: states
     """The states after all rounds, and how many steps the second half of them has."""
-    count, whole = itertools.count(), LocalProgram.step
+    count = itertools.count()
 
-    def counted(self: LocalProgram, position: int, round: int) -> None:
-        next(count)
-        whole(self, position, round)
+    def counted(entries: Iterable[Entry], round: int) -> None:
+        for entry in entries:
+            next(count)
+            play_round([entry], round)
 
     with InlineExecutor(assignment(index, apart)) as executor, pytest.MonkeyPatch.context() as patch:
         executor.play(ROUNDS)
-        patch.setattr(LocalProgram, "step", counted)
+        patch.setattr(inline, "play_round", counted)
         executor.play(ROUNDS)
         return executor.states(), next(count)
 
 
 def breaking_at(step: int, error: BaseException, after: bool) -> Callable[..., None]:
-    """`LocalProgram.step`, raising at one step, before it is played or after it."""
-    count, whole = itertools.count(), LocalProgram.step
+    """`play_round`, raising at one step, before it is played or after it."""
+    count = itertools.count()
 
-    def broken(self: LocalProgram, position: int, round: int) -> None:
-        hit = next(count) == step
-        if hit and not after:
-            raise error
-        whole(self, position, round)
-        if hit:
-            raise error
+    def broken(entries: Iterable[Entry], round: int) -> None:
+        for entry in entries:
+            hit = next(count) == step
+            if hit and not after:
+                raise error
+            play_round([entry], round)
+            if hit:
+                raise error
 
     return broken
 
@@ -108,7 +111,7 @@ def test_a_round_that_breaks_off_anywhere_is_refused_until_a_load_restores_it(in
     with InlineExecutor(task) as executor, pytest.MonkeyPatch.context() as patch:
         executor.play(ROUNDS)
         saved = executor.states()
-        patch.setattr(LocalProgram, "step", breaking_at(int(share * (steps - 1)), error, after))
+        patch.setattr(inline, "play_round", breaking_at(int(share * (steps - 1)), error, after))
         with pytest.raises(type(error)):
             executor.play(ROUNDS)
         patch.undo()

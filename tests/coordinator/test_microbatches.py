@@ -20,6 +20,7 @@ from antiphon.coordinator.plan.steps import Accumulate, Join, Part, Query, Respo
 from antiphon.coordinator.plan.tasks import tasks_of
 from antiphon.coordinator.plan.verify import verify
 from antiphon.coordinator.recorder import RECORDER, delivered
+from antiphon.coordinator.rounds import play_round
 from antiphon.errors import AntiphonError, PlacementError, ProtocolError
 from antiphon.experiments.load import read_experiment
 from antiphon.grammars.factory import Factory
@@ -255,8 +256,8 @@ def test_values_are_dropped_after_their_last_use():
         with InlineExecutor(assignment, watch=(lambda *_: None) if keep else None) as executor:
             (program,) = executor._programs
             held = []
-            for _, position in executor._agenda.at(0):
-                program.step(position, 0)
+            for entry in executor._agenda.at(0):
+                play_round([entry], 0)
                 held.append(len(program._values))
             peaks[keep] = max(held)
     assert peaks[False] < peaks[True] / 3

@@ -22,6 +22,7 @@ from antiphon.coordinator.plan.schedule import project
 from antiphon.coordinator.plan.steps import Collect, Contribute, Cut, Join, Query, Respond, Transfer
 from antiphon.coordinator.plan.verify import verify
 from antiphon.coordinator.recorder import RECORDER, delivered
+from antiphon.coordinator.rounds import play_round
 from antiphon.errors import PlacementError, ProtocolError
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
@@ -338,8 +339,7 @@ def test_an_audit_misses_a_sum() -> None:
         for program in executor._programs:
             program.begin()
         statistics = []
-        for program, position in executor._agenda.at(0):
-            program.step(position, 0)
+        play_round(executor._agenda.at(0), 0)
         statistics = [program.end() for program in executor._programs]
     audit(assignment.schedule, statistics, 0, 1)
     second = next(each for each in statistics if each.worker == "First#1")

@@ -2,6 +2,7 @@
 caller's as they were."""
 
 import random
+from collections.abc import Iterable
 from unittest import mock
 
 import numpy as np
@@ -11,10 +12,11 @@ from hypothesis import given, settings, strategies as st
 from numpy.random.mtrand import get_bit_generator, set_bit_generator
 from torch import nn
 
+from antiphon.coordinator import inline
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.plan.assignment import assign
 from antiphon.coordinator.plan.placement import Placement, spread, together
-from antiphon.coordinator.program import LocalProgram
+from antiphon.coordinator.rounds import Entry, play_round
 from antiphon.coordinator.streams import draws_from_torch_alone
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
@@ -33,11 +35,11 @@ def losses(grammar: Grammar, agent, placement: Placement, *rounds: int) -> list[
     """Of a run in pieces, each in an executor of its own that continues from the last."""
     found, states, done = [], None, 0
     for count in rounds:
-        with InlineExecutor(assign(grammar, agent, placement=placement, seed=3)) as inline:
+        with InlineExecutor(assign(grammar, agent, placement=placement, seed=3)) as executor:
             if states is not None:
-                inline.load(states, done)
-            found += inline.play(count).losses["Loss"].values
-            states, done = inline.states(), inline.round
+                executor.load(states, done)
+            found += executor.play(count).losses["Loss"].values
+            states, done = executor.states(), executor.round
     return found
 
 
@@ -51,13 +53,11 @@ def disturb() -> None:
     np.random.randn()  # an odd number of them leaves one in store
 
 
-STEP = LocalProgram.step
-
-
-def disturbed(program: LocalProgram, position: int, round: int) -> None:
-    """A step, after other draws than in another process."""
-    disturb()
-    STEP(program, position, round)
+def disturbed(entries: Iterable[Entry], round: int) -> None:
+    """A round, each step of it after other draws than in another process."""
+    for entry in entries:
+        disturb()
+        play_round([entry], round)
 
 
 @settings(max_examples=15)
@@ -68,7 +68,7 @@ def test_wherever_something_draws_the_numbers_are_the_runs_own(at):
     before = streams()
     expected = losses(grammar, agent, together(grammar), 4)
     assert streams() == before
-    with mock.patch.object(LocalProgram, "step", disturbed):
+    with mock.patch.object(inline, "play_round", disturbed):
         assert losses(grammar, agent, spread(grammar), 4) == expected
     assert losses(grammar, agent, together(grammar), 1, 3) == expected
 
@@ -86,9 +86,9 @@ def test_the_reference_draws_what_a_run_draws(stream):
     grammar = erratic(
         data=stream, item=stream, module=stream, forward=stream, operator=stream, oracle=stream, loss=stream
     )
-    with InlineExecutor(assign(grammar, wanderer(), seed=3)) as inline:
-        states = inline.states()
-        (played,) = inline.play(1).losses["Loss"].values
+    with InlineExecutor(assign(grammar, wanderer(), seed=3)) as executor:
+        states = executor.states()
+        (played,) = executor.play(1).losses["Loss"].values
     assert compose(grammar, states, seed=3).loss().item() == played
 
 
