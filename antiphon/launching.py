@@ -5,16 +5,19 @@ import os
 import socket
 import uuid
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, final
 
 from antiphon.agents.specification import AgentSpecification, OnFailure
+from antiphon.coordinator.checkpoint import Labels, Manifest
 from antiphon.coordinator.executor import Executor, Played
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.plan.assignment import Assignment, assign
 from antiphon.coordinator.plan.placement import Placement, spread
 from antiphon.coordinator.plan.step_order import OrderName
+from antiphon.coordinator.storage import Place
 from antiphon.grammars.cadence import Cadence
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.numbers import Count, Natural, Positive, Seconds, Threads
@@ -70,8 +73,18 @@ class Launched:
 
     @typed
     def save(self, folder: Path | str) -> None:
-        """Write a checkpoint (the states of all players, clones and oracles) into `folder`."""
-        self._executor.save(Path(folder))
+        """Write a checkpoint (the states of all players, clones and oracles) into `folder`.
+
+        folder: a path, or an address of fsspec such as `s3://bucket/run`.
+        """
+        self._executor.save(folder)
+
+    def begin_save(self, folder: Place, labels: Labels) -> Future[Manifest]:
+        """Copy all states now, and write them into the existing `folder` while the next rounds play.
+
+        labels: what else the manifest says. The future has the manifest, or the exception of the writing.
+        """
+        return self._executor.begin_save(folder, labels)
 
     def close(self) -> None:
         """Stop all workers, and then Ray if `launch` started it. May be called twice."""

@@ -10,7 +10,7 @@ import ray
 from ray._private.worker import global_worker
 
 from antiphon.coordinator.audit import audit
-from antiphon.coordinator.checkpoint import Manifest
+from antiphon.coordinator.checkpoint import Entry
 from antiphon.coordinator.connection import Connection, Transport
 from antiphon.coordinator.executor import Played
 from antiphon.coordinator.failures import gather, stand
@@ -18,12 +18,11 @@ from antiphon.coordinator.plan.assignment import Assignment
 from antiphon.coordinator.plan.verify import verify
 from antiphon.coordinator.versions import Installed, check_versions, versions
 from antiphon.errors import ProtocolError
-from antiphon.grammars.oracle import State
 from antiphon.transport.message import Session
 from antiphon.transport.rendezvous import StoreServer
 from antiphon.transport.route import Site
 
-CONCURRENCY = {"play": 1, "control": 2}
+CONCURRENCY = {"play": 1, "control": 2, "save": 1}
 
 
 class Coordinator:
@@ -108,17 +107,22 @@ class Coordinator:
         self._all("stop at the end of its round", lambda _, worker: worker.release.remote(batch, end))
 
     @ray.method(concurrency_group="play")
-    def save(self, folder: str, sign: str) -> tuple[Manifest, list[Mapping[str, State]]]:
-        """Save a checkpoint. Each worker that finds the file `sign` in `folder` writes its own states into the folder.
+    def cut(self) -> tuple[int, tuple[str, ...]]:
+        """Let all workers copy their states, for `save`. Returns the generation of the channels, and all names."""
+        names = self._all("copy its state", lambda _, worker: worker.cut.remote()).values()
+        return self._generation, tuple(name for each in names for name in each)
 
-        A worker that does not find the file has no access to the driver's folder. Returns the manifest, and the states
-        of the workers without access. The caller writes these states, and then the manifest.
+    @ray.method(concurrency_group="save")
+    def save(self, address: str, sign: str) -> tuple[dict[str, Entry], dict[str, Any]]:  # Any: as in `Cut`
+        """Let each worker that finds the file `sign` in the folder at `address` write its own states there.
+
+        Returns size and SHA-256 of each file, and the states of the workers that have no access to the folder. The
+        caller writes these states, and then the manifest.
         """
-        written = self._all("save its state", lambda _, worker: worker.save.remote(folder, sign))
-        names = tuple(name for each in written.values() for name in each)
-        assignment = self._enlisted
-        manifest = Manifest(assignment.schedule.signature, self._round, assignment.seed, names)
-        return manifest, [each for each in written.values() if isinstance(each, Mapping)]
+        growing = frozenset(oracle.name for oracle in self._enlisted.grammar.query.oracles)
+        done = self._all("save its state", lambda _, worker: worker.save.remote(address, sign, growing)).values()
+        files = {file: entry for written, _ in done for file, entry in written.items()}
+        return files, {name: state for _, left in done for name, state in left.items()}
 
     @ray.method(concurrency_group="play")
     def resume_at(self, round: int) -> None:

@@ -15,7 +15,7 @@ from torch.distributed.device_mesh import DeviceMesh
 from antiphon.agents.clone import Clone
 from antiphon.agents.player import Player
 from antiphon.agents.specification import AgentSpecification
-from antiphon.coordinator.devices import CPU, generators, on_device, operator_on
+from antiphon.coordinator.devices import CPU, generators, operator_on
 from antiphon.coordinator.heap import keep_freed_memory
 from antiphon.coordinator.plan.assignment import Assignment
 from antiphon.coordinator.plan.coupling import coupling
@@ -28,6 +28,7 @@ from antiphon.grammars.oracle import Box, Oracle, State
 from antiphon.grammars.query import CloneDeclaration, Kind, NamedOracle, Node, PlayerDeclaration
 from antiphon.grammars.response import Map, Product, ResponseNode
 from antiphon.grammars.seeds import making, stream
+from antiphon.grammars.states import map_tensors
 from antiphon.oracles.answers import answer_check
 from antiphon.oracles.autocast import Autocast
 from antiphon.oracles.operator import Operator, aligned
@@ -179,14 +180,17 @@ class Hosted:
             operator.forget()
 
     def state(self) -> dict[str, State]:
-        """Return the states of this worker's players, agents, clones and oracles, by name, on the CPU.
+        """Return copies of the states of this worker's players, agents, clones and oracles, by name, on the CPU.
 
         The first replica of a worker returns all states, the other replicas return an empty dict. If players are
         sharded, this is a collective call: all of their replicas must make it together.
         """
         first = self.worker in dict(self._assignment.placement.workers)
         asked = {name: each for name, each in self._stateful().items() if first or name in self._sharded}
-        states = {name: on_device(each.state(), CPU) for name, each in asked.items()}
+        # A copy: code of a user may return tensors that it goes on to change.
+        states = {
+            name: map_tensors(each.state(), lambda value: value.to(CPU, copy=True)) for name, each in asked.items()
+        }
         return states if first else {}
 
     @property

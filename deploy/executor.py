@@ -3,18 +3,21 @@
 import contextlib
 import uuid
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from concurrent.futures import Future
+from functools import partial
 from typing import Any, final
 
 import ray
 from ray.exceptions import ActorAlreadyExistsError, GetTimeoutError, RayActorError, RayError, RayTaskError
 
+from antiphon.coordinator.background import in_background
 from antiphon.coordinator.boundary import Boundary, checked_rounds, python_interrupts
-from antiphon.coordinator.checkpoint import save_states, write_manifest
+from antiphon.coordinator.checkpoint import Labels, Manifest, Writer, clear, write_manifest
 from antiphon.coordinator.connection import Transport
 from antiphon.coordinator.executor import Played
 from antiphon.coordinator.plan.assignment import Assignment
 from antiphon.coordinator.plan.placement import WorkerResources
+from antiphon.coordinator.storage import Folder, Place, folder_at
 from antiphon.coordinator.versions import not_installed, versions
 from antiphon.deploy.actors import coordinator_actor, worker_actor
 from antiphon.deploy.environments import await_environments
@@ -52,6 +55,8 @@ class RayExecutor:
         self._playing: Any = None  # Any: Ray's references to the last batch, and to the request to end it early
         self._finishing: Any = None
         self._connecting = transport, deadline
+        self._writer = Writer()
+        self._saving: Future[Manifest] | None = None
         self.namespace = namespace_of(run)
         if pool is not None and any(
             demand != WorkerResources() for demand in assignment.placement.resources_of.values()
@@ -126,23 +131,45 @@ class RayExecutor:
             self._ask("resume", lambda: self._coordinator.resume_at.remote(round))
             self._boundary.arrive(round)
 
-    def save(self, folder: Path) -> None:
-        """Write a checkpoint into `folder`.
+    def save(self, folder: Place, labels: Labels | None = None) -> None:
+        """Write a checkpoint into `folder`. See `begin_save`."""
+        folder = folder_at(folder)
+        folder.make(above=True)
+        self.begin_save(folder, labels).result()
+
+    def begin_save(self, folder: Place, labels: Labels | None = None) -> Future[Manifest]:
+        """Let all workers copy their states now, and write them into `folder` while the next rounds play.
 
         Each worker on a machine that sees this folder writes its own states into it. The driver writes the states of
         the other workers, and then the manifest.
         """
         self._boundary.check("be saved")
-        folder.mkdir(parents=True, exist_ok=True)
-        sign = folder / f"{uuid.uuid4().hex}.sign"
-        sign.touch()
+        if self._saving is not None:
+            self._saving.exception()  # one checkpoint at a time
+        folder, round = folder_at(folder), self._boundary.last
+        clear(folder)
+        generation, names = self._ask("copy its states", lambda: self._coordinator.cut.remote())
+        labels, assignment = labels or Labels(), self.assignment
+        origin = assignment.grammar.signature, round, assignment.seed, names
+        told = {"generation": generation, "experiment": labels.experiment, "metrics": labels.metrics}
+        self._saving = in_background(lambda: self._write(folder, partial(Manifest, *origin, **told)))
+        return self._saving
+
+    def _write(self, folder: Folder, manifest: Callable[..., Manifest]) -> Manifest:
+        """Let the workers write their copies, write the others', and then the manifest.
+
+        manifest: makes the manifest from `files`.
+        """
+        sign = f"{uuid.uuid4().hex}.sign"
+        folder.write(sign, b"")
         try:
-            manifest, others = self._ask("save", lambda: self._coordinator.save.remote(str(folder), sign.name))
+            files, others = self._ask("save", lambda: self._coordinator.save.remote(folder.address, sign))
         finally:
-            sign.unlink(missing_ok=True)
-        for states in others:
-            save_states(folder, states)
-        write_manifest(folder, manifest)
+            folder.discard(sign)
+        growing = {oracle.name for oracle in self.assignment.grammar.query.oracles}
+        written = manifest(files={**files, **self._writer.write(folder, others, growing)})
+        write_manifest(folder, written)
+        return written
 
     def sites(self) -> Mapping[str, Any]:  # Any: `transport.route.Site`, from a folder that this one does not import
         """Return the machine and device of each worker, by name."""
@@ -163,6 +190,9 @@ class RayExecutor:
     def close(self) -> None:
         """Stop all actors of this run, or give workers and coordinator back to the pool. May be called twice."""
         self._boundary.end()
+        if self._saving is not None:
+            with contextlib.suppress(TimeoutError):
+                self._saving.exception(CLOSING)
         workers, self.workers = list(self.workers.values()), {}
         coordinator, self._coordinator = self._coordinator, None
         if not ray.is_initialized():

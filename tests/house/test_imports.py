@@ -47,7 +47,7 @@ EXTERNAL = {
     "agents": {"torch", "numpy"},
     "envs": {"torch", "numpy", "gymnasium", "sklearn", "mlxtend"},
     "coordinator/plan": {"torch"},
-    "coordinator": {"torch", "numpy", "ray", "safetensors"},
+    "coordinator": {"torch", "numpy", "ray", "safetensors", "fsspec"},
     "deploy": {"ray", "jinja2", "yaml", "numpy"},  # jinja2 and yaml write manifests; numpy is seeded in forks
     "antiphon/recipes": {"torch", "pydantic"},
     "antiphon/experiments": {"pydantic"},
