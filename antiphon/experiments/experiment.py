@@ -30,7 +30,10 @@ class Experiment(Table):
     "module:factory" for a user's function, which is called with `arguments`.
     deadline: largest time to wait for a message, in seconds. threads: number of torch threads of each worker.
     rounds_per_report: number of rounds in a batch; metrics are written after each batch.
-    checkpoint_every: number of rounds between checkpoints. keep_checkpoints: number of newest checkpoints to keep.
+    checkpoint_every, checkpoint_every_seconds: rounds and seconds after which a checkpoint is written, whichever comes
+    first. checkpoint_folder: where, as an address of fsspec; empty is the run folder. keep_checkpoints: number of
+    newest checkpoints to keep. keep_best: name of a metric whose best checkpoint is kept too, such as "losses/Loss".
+    best_is: whether its best value is the lowest or the highest.
     on_nonfinite: "fail" ends the run when a loss or a parameter becomes NaN or infinite.
     agent: settings of every player's agent (optimizer). players: settings that differ for single players, by name.
     placement: the workers on Ray and their resources.
@@ -49,7 +52,11 @@ class Experiment(Table):
     deadline: Seconds = 30.0
     rounds_per_report: Count = 100
     checkpoint_every: Count = 5000
+    checkpoint_every_seconds: Seconds = 60.0
+    checkpoint_folder: str = ""
     keep_checkpoints: Count = 2
+    keep_best: str = ""
+    best_is: Literal["lowest", "highest"] = "lowest"
     on_nonfinite: Literal["fail", "continue"] = "fail"
     agent: AgentTable = AgentTable()
     players: dict[str, AgentTable] = Field(default={})

@@ -7,7 +7,8 @@ import torch
 from antiphon.errors import ExperimentError
 from antiphon.experiments.load import read_experiment
 from antiphon.recipes.common.recipe import Evaluation
-from antiphon.runs.folder import EXPERIMENT, RunFolder
+from antiphon.runs.checkpoints import Checkpoints
+from antiphon.runs.folder import EXPERIMENT, check_is_run
 
 
 def evaluate_folder(path: Path, episodes: int | None = None, max_steps: int | None = None) -> Evaluation:
@@ -18,7 +19,7 @@ def evaluate_folder(path: Path, episodes: int | None = None, max_steps: int | No
     Raises ExperimentError if `path` is no run folder, if it has no complete checkpoint, or if the run cannot be
     evaluated (a user's own grammar or data).
     """
-    folder = RunFolder.open(path)
+    check_is_run(path)
     given = {"evaluation.episodes": episodes, "evaluation.max_steps": max_steps}
     changes = {key: value for key, value in given.items() if value is not None}
     experiment = read_experiment(str(path / EXPERIMENT), changes)
@@ -29,7 +30,7 @@ def evaluate_folder(path: Path, episodes: int | None = None, max_steps: int | No
             "'dac', or another of the library on data that comes with it. Read its losses in metrics.jsonl, load its "
             "checkpoint with your own code."
         )
-    _, states = folder.newest()
+    _, states = Checkpoints(path, experiment.checkpoint_folder).load()
     threads = torch.get_num_threads()
     torch.set_num_threads(experiment.threads)
     try:
