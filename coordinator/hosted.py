@@ -17,7 +17,7 @@ from antiphon.agents.player import Player
 from antiphon.agents.specification import AgentSpecification
 from antiphon.coordinator.devices import CPU, generators, operator_on
 from antiphon.coordinator.heap import keep_freed_memory
-from antiphon.coordinator.plan.assignment import Assignment
+from antiphon.coordinator.plan.assignment import Assignment, for_any_placement
 from antiphon.coordinator.plan.coupling import coupling
 from antiphon.coordinator.plan.placement import Precision
 from antiphon.coordinator.plan.schedule import Schedule
@@ -223,13 +223,12 @@ class Hosted:
 
         Raises ProtocolError if a state is missing or does not fit its object.
         """
-        mine = self._stateful()
+        mine, states = self._stateful(), for_any_placement(states)
         missing = [name for name in mine if name not in states]
         if missing:
             raise ProtocolError(
                 f"worker {self.worker!r} was to load states of {sorted(states)}, without one of {missing[0]!r}; "
-                f"expected one of each of {sorted(mine)}. Load what `states` of the same grammar and placement "
-                "returned."
+                f"expected one of each of {sorted(mine)}. Load what `states` of the same grammar returned."
             )
         for name, each in mine.items():
             try:
@@ -238,7 +237,7 @@ class Hosted:
             except (KeyError, TypeError, AttributeError, IndexError) as error:
                 raise ProtocolError(
                     f"{name!r} was to load a state that is not its own ({type(error).__name__}: {error}); expected "
-                    "what `states` of the same grammar and placement returned. Load that."
+                    "what `states` of the same grammar returned. Load that."
                 ) from error
 
     def _stateful(self) -> dict[str, Player | Clone | Oracle]:

@@ -110,7 +110,11 @@ class Saving:
     def __init__(self, game: Launched, checkpoints: Checkpoints, experiment: Experiment, digest: str) -> None:
         self._game, self._checkpoints, self._experiment, self._digest = game, checkpoints, experiment, digest
         self._begun: tuple[Folder, Future[Manifest]] | None = None
-        self._last, self._at = time.monotonic(), game.round
+        self.continue_at(game.round)
+
+    def continue_at(self, round: int) -> None:
+        """Count rounds and seconds from here. round: that of the newest checkpoint."""
+        self._last, self._at = time.monotonic(), round
 
     @property
     def seconds_left(self) -> float:
@@ -138,7 +142,7 @@ class Saving:
             self._begun = folder, self._game.begin_save(folder, Labels(self._digest, metrics))
         except (OSError, AntiphonError) as error:
             raise self._failed(folder, error) from error
-        self._last, self._at = time.monotonic(), round
+        self.continue_at(round)
 
     def finish(self, seconds: float | None = None) -> None:
         """Wait until the checkpoint that was begun is written, for at most `seconds`. Remove those that are too old.

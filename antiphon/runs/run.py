@@ -191,8 +191,9 @@ class _Play:
     def __init__(self, game: Launched, cast: Cast, interrupts: Interrupts, view: View) -> None:
         self._game, self._experiment, self._interrupts, self._view = game, cast.experiment, interrupts, view
         self._folder, self._started, self.schedule = cast.folder, time.perf_counter(), game.assignment.schedule
-        digest = digest_of(resolved(cast.experiment, cast.grammar))
-        self._saving = Saving(game, cast.checkpoints, cast.experiment, digest)
+        self._saving = Saving(
+            game, cast.checkpoints, cast.experiment, digest_of(resolved(cast.experiment, cast.grammar))
+        )
         self._losses: Mapping[str, Losses] = {}
         self._sound, self._rate = True, 0.0
 
@@ -206,6 +207,7 @@ class _Play:
         self._game.load(resumed.states, resumed.round)
         self.record = resumed.record
         self._started -= self.record.seconds
+        self._saving.continue_at(resumed.round)
 
     def rest(self, resumed: Resumed | None = None) -> None:
         """Run all rounds that are left, and write metrics, checkpoints and the summary into the run folder.
