@@ -224,6 +224,22 @@ def evaluate_command(
     say(console, evaluation.line)
 
 
+@app.command("export")
+def export_command(
+    folder: Annotated[Path, typer.Argument(help="A run folder.")],
+    player: Annotated[str, typer.Option(help="The player's name.")],
+    at: Annotated[int | None, typer.Option(min=0, help="The round of the checkpoint (default: the newest).")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Output file: .safetensors or .pt; with --module: .pt2 (default: the name).")
+    ] = None,
+    module: Annotated[bool, typer.Option("--module", help="The module by torch.export, not its state_dict.")] = False,
+) -> None:
+    """Write a trained player to a file that plain PyTorch loads."""
+    from antiphon.runs.export import export_player
+
+    echo(f"player {player}: {export_player(folder, player, out, at, module)}")
+
+
 @app.command("check")
 def check_command(
     grammars: Annotated[list[str] | None, typer.Argument(help="Library grammars, or module:factory.")] = None,
