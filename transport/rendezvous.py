@@ -14,7 +14,7 @@ import msgpack
 from antiphon.errors import CodecError, DeadlineError, ProtocolError, TransportError, unstopped
 from antiphon.transport.c10d import FileStore, PrefixStore, Store, TCPStore
 from antiphon.transport.codec import pack, pack_header, unpack_header
-from antiphon.transport.listening import admit, refuse
+from antiphon.transport.listening import refuse
 from antiphon.transport.message import Edge, Header, Session, expect
 
 Address: TypeAlias = tuple[str, int]
@@ -51,13 +51,8 @@ class StoreServer:
         descriptor = listener.detach()
         self._store = TCPStore(*self.address, is_master=True, wait_for_workers=False, master_listen_fd=descriptor)
 
-    def admit(self) -> None:
-        """Accept new connections, as at the start."""
-        if self._listener is not None:
-            admit(self._listener)
-
     def refuse(self) -> None:
-        """Accept no new connections until `admit`: all workers are connected. Their connections go on."""
+        """Accept no new connections from now on, because all workers are connected. Their connections go on."""
         if self._listener is not None:
             refuse(self._listener)
 
