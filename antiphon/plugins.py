@@ -101,9 +101,9 @@ def refuse_foreign(folder: str, table: Any, allowed: Iterable[str]) -> None:  # 
     for key, name, module in _foreign(table, ""):
         if not any(module == each or module.startswith(f"{each}.") for each in known):
             raise ExperimentError(
-                f"run folder {folder!r} names code of its own: key {key!r} is {name!r}. Expected names of the library or "
-                f"of installed plugins, because code of a folder can do all that you can. If you trust {module!r}, "
-                f"allow it: --allow {module}."
+                f"run folder {folder!r} names code of its own: key {key!r} is {name!r}. Expected names of the library "
+                f"or of installed plugins, because such code can do all that you can. If you trust {module!r}, allow "
+                f"it: --allow {module}."
             )
 
 

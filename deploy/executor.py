@@ -33,8 +33,8 @@ class RayExecutor:
 
     Actors have the names of the workers, in the namespace `antiphon-<run>`. The driver only starts batches of rounds.
     run: name of the run. transport: how tensors are sent between workers. deadline: seconds within which a message must
-    arrive. checksum: which messages carry a CRC32C. pool: take resident workers from this pool instead of starting named actors; the placement must then ask for
-    no resources.
+    arrive. checksum: which messages carry a CRC32C. pool: take resident workers from this pool instead of starting
+    named actors; the placement must then ask for no resources.
     Raises PlacementError for a placement that the cluster or the pool cannot satisfy, ClusterError for a name in use.
     """
 

@@ -4,6 +4,7 @@ import hashlib
 import socket
 import threading
 import time
+import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -48,6 +49,7 @@ class StoreServer:
         listener = socket.create_server((host, 0), backlog=1024)
         self.address = host, listener.getsockname()[1]
         self._listener = listener.dup()
+        weakref.finalize(self, self._listener.close)
         descriptor = listener.detach()
         self._store = TCPStore(*self.address, is_master=True, wait_for_workers=False, master_listen_fd=descriptor)
 

@@ -64,7 +64,7 @@ def test_code_that_a_folder_names_does_not_run(antiphon: Callable, trained: Path
 def test_a_module_that_the_user_allows_runs(antiphon: Callable, place: Path, tiny_dac: list[str]):
     """Also without asking, at the end of the run that the user starts."""
     (place / "theirs.py").write_text(THEIRS)
-    assert antiphon("run", "dac", *tiny_dac, "--set=dac.environment=theirs:make", "--out=run").code == 0
+    assert antiphon("run", *tiny_dac, "--set=dac.environment=theirs:make", "--out=run").code == 0
     (place / PROOF).unlink()
     del sys.modules["theirs"]
     assert "--allow theirs" in antiphon("evaluate", "run").error
