@@ -26,6 +26,7 @@ from antiphon.grammars.typed import typed
 
 ExecutorName: TypeAlias = Literal["inline", "ray"]
 TransportName: TypeAlias = Literal["process-group", "object-store"]
+ChecksumChoice: TypeAlias = bool | Literal["between-machines"]
 Agents: TypeAlias = Mapping[str, AgentSpecification] | AgentSpecification
 
 
@@ -108,6 +109,7 @@ def launch(
     placement: Placement | None = None,
     threads: Threads = 1,
     deadline: Seconds = 30.0,
+    checksum: ChecksumChoice = "between-machines",
     run: str | None = None,
     address: str | None = None,
     num_cpus: Threads | None = None,
@@ -125,8 +127,9 @@ def launch(
     one worker for each player, oracle and loss with "ray", and one worker for all with "inline".
     order, microbatches: the pipeline schedule of a round, and the number of micro-batches. The gradients are those of
     the whole batch.
-    threads: torch threads of each worker. deadline: seconds to wait for a message. record: whether to record the times
-    of all actions (`Played.recording`).
+    threads: torch threads of each worker. deadline: seconds to wait for a message. checksum: which messages
+    between workers carry a CRC32C, so that damaged ones are refused: all (true), none (false), or those that may cross
+    a network. record: whether to record the times of all actions (`Played.recording`).
     run: the run's name, unique on the cluster. address: address of a Ray cluster, or "local" to start Ray on this
     machine. Raises ExperimentError, ClusterError, VersionError, PlacementError, OracleError, AgentError or
     TransportError, and then leaves nothing running.
@@ -145,7 +148,8 @@ def launch(
     )
     if executor == "inline":
         return _inline(assignment, name, deadline)
-    return _ray(assignment, name, transport, deadline, address, num_cpus)
+    settings = {"transport": transport, "deadline": deadline, "checksum": checksum}
+    return _ray(assignment, name, settings, address, num_cpus)
 
 
 @typed
@@ -198,8 +202,8 @@ def _inline(assignment: Assignment, name: str, deadline: float) -> Launched:
 
 
 def _ray(
-    assignment: Assignment, name: str, transport: str, deadline: float, address: str | None, num_cpus: int | None
-) -> Launched:
+    assignment: Assignment, name: str, settings: dict[str, Any], address: str | None, num_cpus: int | None
+) -> Launched:  # Any: settings of `RayExecutor`
     # Imported here, so that inline runs do not import Ray.
     import ray
 
@@ -217,7 +221,7 @@ def _ray(
         if address in (None, "local") and not ray.is_initialized():
             refuse_unsatisfiable(bundles_of(placement), [own_machine(cpus, gpus)], placement.strategy)
         scope.enter_context(ray_session(address, cpus, gpus))
-        settings = {"transport": Transport(transport), "deadline": deadline}
+        settings["transport"] = Transport(settings["transport"])
         executor = scope.enter_context(RayExecutor(assignment, name, **settings))
         places = ray.get([worker.address.remote() for worker in executor.workers.values()])
         return Launched(executor, name, dict(zip(executor.workers, places, strict=True)), scope.pop_all())

@@ -11,7 +11,7 @@ from ray._private.worker import global_worker
 
 from antiphon.coordinator.audit import audit
 from antiphon.coordinator.checkpoint import Entry
-from antiphon.coordinator.connection import Connection, Transport
+from antiphon.coordinator.connection import Checksum, Connection, Transport
 from antiphon.coordinator.executor import Played
 from antiphon.coordinator.failures import gather, stand
 from antiphon.coordinator.plan.assignment import Assignment
@@ -55,18 +55,25 @@ class Coordinator:
 
     @ray.method(concurrency_group="play")
     def enlist(
-        self, assignment: Assignment, run: str, workers: Mapping[str, Any], transport: Transport, deadline: float
-    ) -> None:  # Any: actor handles
+        self,
+        assignment: Assignment,
+        run: str,
+        workers: Mapping[str, Any],  # Any: actor handles
+        transport: Transport,
+        deadline: float,
+        checksum: Checksum,
+    ) -> None:
         """Begin a run: verify its schedule, send the assignment to the workers, and connect the workers to each other.
 
         run: name of the run. workers: actor handles, by name. deadline: seconds that one message may take. A call to a
-        worker, other than `play`, may take 120 seconds.
+        worker, other than `play`, may take 120 seconds. checksum: which messages carry a CRC32C.
         """
         verify(assignment.schedule)
         self._assignment, self._run, self._workers, self._round = assignment, run, workers, 0
         self._hosts = {}
         self._generation += 1
-        session = Session(assignment.schedule.signature, self._generation, deadline, secrets.token_bytes(32))
+        secret = secrets.token_bytes(32)
+        session = Session(assignment.schedule.signature, self._generation, deadline, secret, checksum)
         located = self._all("return its address", lambda _, worker: worker.address.remote())
         self._hosts = {name: host for name, (host, _) in located.items()}
         # One reference for all workers, so that Ray serializes the assignment once.
@@ -74,8 +81,7 @@ class Coordinator:
         sites = self._all("assign", lambda name, worker: worker.assign.remote(shared, name))
         peers = workers if transport is Transport.OBJECT_STORE else {}
         self._sites = sites
-        self._store = self._store or _store()
-        self._store.admit()
+        self._store = _store()  # of its own: nothing that an older generation published can be read
         connection = ray.put(Connection(session, run, transport, self._store.address, peers, sites))
         self._all("connect to its peers", lambda _, worker: worker.open.remote(connection))
         self._store.refuse()

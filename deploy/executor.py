@@ -13,7 +13,7 @@ from ray.exceptions import ActorAlreadyExistsError, GetTimeoutError, RayActorErr
 from antiphon.coordinator.background import in_background
 from antiphon.coordinator.boundary import Boundary, checked_rounds, python_interrupts
 from antiphon.coordinator.checkpoint import Labels, Manifest, Writer, clear, write_manifest
-from antiphon.coordinator.connection import Transport
+from antiphon.coordinator.connection import Checksum, Transport
 from antiphon.coordinator.executor import Played
 from antiphon.coordinator.plan.assignment import Assignment
 from antiphon.coordinator.plan.placement import WorkerResources
@@ -36,8 +36,8 @@ class RayExecutor:
 
     Actors have the names of the workers, in the namespace `antiphon-<run>`. The driver only starts batches of rounds.
     run: name of the run. transport: how tensors are sent between workers. deadline: seconds within which a message must
-    arrive. pool: take resident workers from this pool instead of starting named actors; the placement must then ask for
-    no resources.
+    arrive. checksum: which messages carry a CRC32C. pool: take resident workers from this pool instead of starting
+    named actors; the placement must then ask for no resources.
     Raises PlacementError for a placement that the cluster or the pool cannot satisfy, ClusterError for a name in use.
     """
 
@@ -48,13 +48,14 @@ class RayExecutor:
         *,
         transport: Transport = Transport.PROCESS_GROUP,
         deadline: float = 30.0,
+        checksum: Checksum = "between-machines",
         pool: Pool | None = None,
     ) -> None:
         self.assignment, self.run, self._pool = assignment, run, pool
         self._boundary, self._batches = Boundary(), 0
         self._playing: Any = None  # Any: Ray's references to the last batch, and to the request to end it early
         self._finishing: Any = None
-        self._connecting = transport, deadline
+        self._connecting = transport, deadline, checksum
         self._writer = Writer()
         self._saving: Future[Manifest] | None = None
         self.namespace = namespace_of(run)

@@ -18,7 +18,7 @@ import typer
 import antiphon
 from antiphon.cli.cluster_commands import clusters
 from antiphon.cli.exit_codes import Commands
-from antiphon.cli.options import Changes, Executor, Json, Name, Placing, Rounds, Seed, Transport
+from antiphon.cli.options import Allowed, Changes, Executor, Json, Name, Placing, Rounds, Seed, Transport
 from antiphon.cli.terminal import echo, say, screen
 from antiphon.errors import ExperimentError
 
@@ -214,12 +214,13 @@ def evaluate_command(
     folder: Annotated[Path, typer.Argument(help="A run folder.")],
     episodes: Annotated[int | None, typer.Option(min=1, help="How many episodes; each has its own seed.")] = None,
     max_steps: Annotated[int | None, typer.Option(min=1, help="Maximum number of steps of an episode.")] = None,
+    allow: Allowed = None,
 ) -> None:
     """Evaluate the newest checkpoint of a run, with fixed seeds or on held-out data."""
     from antiphon.cli.progress import tell_spread
     from antiphon.runs.evaluation import evaluate_folder
 
-    evaluation, console = evaluate_folder(folder, episodes, max_steps), screen()
+    evaluation, console = evaluate_folder(folder, episodes, max_steps, allow or ()), screen()
     tell_spread(console, evaluation)
     say(console, evaluation.line)
 

@@ -16,7 +16,7 @@ from antiphon.errors import ExperimentError, GrammarError
 from antiphon.experiments.placement_table import PlacementTable
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.seeds import forked
-from antiphon.launching import Launched, launch
+from antiphon.launching import ChecksumChoice, Launched, launch
 from antiphon.plugins import GRAMMARS, made, nearest
 from antiphon.recipes import recipe_of
 from antiphon.recipes.common.recipe import Recipe
@@ -28,7 +28,8 @@ class Experiment(Table):
 
     grammar: name of a grammar of the library or of a plugin, whose own settings are a further field; or
     "module:factory" for a user's function, which is called with `arguments`.
-    deadline: largest time to wait for a message, in seconds. threads: number of torch threads of each worker.
+    deadline: largest time to wait for a message, in seconds. checksum: which messages between workers carry a CRC32C:
+    true (all), false (none), or "between-machines". threads: number of torch threads of each worker.
     rounds_per_report: number of rounds in a batch; metrics are written after each batch.
     checkpoint_every, checkpoint_every_seconds: rounds and seconds after which a checkpoint is written, whichever comes
     first. checkpoint_folder: where, as an address of fsspec; empty is the run folder. keep_checkpoints: number of
@@ -50,6 +51,7 @@ class Experiment(Table):
     order: OrderName | None = None
     microbatches: Count = 1
     deadline: Seconds = 30.0
+    checksum: ChecksumChoice = "between-machines"
     rounds_per_report: Count = 100
     checkpoint_every: Count = 5000
     checkpoint_every_seconds: Seconds = 60.0
@@ -138,6 +140,7 @@ class Experiment(Table):
             order=self.order,
             microbatches=self.microbatches,
             deadline=self.deadline,
+            checksum=self.checksum,
             **more,
         )
 

@@ -323,7 +323,7 @@ def _finish(folder: RunFolder, play: _Play, experiment: Experiment, stopped_by: 
     more = play.schedule, play.recording
     if stopped_by or recipe is None or recipe.evaluate is None or not recipe.judges(experiment.table):
         return Finished(folder.path, record, stopped_by, None, *more)
-    evaluation = evaluate_folder(folder.path)
+    evaluation = evaluate_folder(folder.path, allow=None)  # the user has just started this run, with its code
     evaluated = {**asdict(evaluation), "mean": evaluation.mean, "deviation": evaluation.deviation}
     folder.summarise(finite({"status": "finished", **asdict(record), "evaluation": evaluated}))
     return Finished(folder.path, record, 0, evaluation, *more)

@@ -42,7 +42,7 @@ UPWARD = {("grammars/grammar.py", "antiphon.draw")}
 """Uses of the face from below: a notebook shows a grammar as its picture."""
 EXTERNAL = {
     "grammars": {"torch", "numpy"},
-    "transport": {"torch", "msgpack"},
+    "transport": {"torch", "msgpack", "crc32c"},
     "oracles": {"torch", "numpy"},
     "agents": {"torch", "numpy"},
     "envs": {"torch", "numpy", "gymnasium", "sklearn", "mlxtend"},
