@@ -57,7 +57,7 @@ class History:
 
     def restored(self, round: int) -> None:
         """Record that all workers have loaded the state before `round`. Later rounds no longer count."""
-        self._add("restored", round=round)
+        self._add("restored", restored=round)
 
     def recovered(self, recovery: Recovery) -> None:
         """Record the report of a recovery."""
@@ -85,7 +85,7 @@ def committed(entries: Iterable[dict[str, Any]]) -> list[range]:  # Any: JSON
 
     Rounds that were played, and later given up for an earlier state, do not count until they are played again.
 
-    >>> committed([{"event": "played", "first": 0, "behind": 9}, {"event": "restored", "round": 5},
+    >>> committed([{"event": "played", "first": 0, "behind": 9}, {"event": "restored", "restored": 5},
     ...            {"event": "played", "first": 5, "behind": 12}])
     [range(0, 5), range(5, 12)]
     """
@@ -93,8 +93,8 @@ def committed(entries: Iterable[dict[str, Any]]) -> list[range]:  # Any: JSON
     for entry in entries:
         if entry["event"] == "played":
             found.append(range(entry["first"], entry["behind"]))
-        elif entry["event"] == "restored":
-            cut = (range(each.start, min(each.stop, entry["round"])) for each in found)
+        elif "restored" in entry:
+            cut = (range(each.start, min(each.stop, entry["restored"])) for each in found)
             found = [each for each in cut if each]
     return found
 

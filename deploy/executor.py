@@ -145,12 +145,12 @@ class RayExecutor:
         """
         with self._boundary.crossing("regroup", anew=True):
             self._regroup(stalled)
-            self.history.restored(0)
             self._broken = False
             self._boundary.arrive(0)
 
     def save(self, folder: Place, labels: Labels | None = None) -> None:
         """Write a checkpoint into `folder`. See `begin_save`."""
+        self._boundary.check("be saved")
         folder = folder_at(folder)
         folder.make(above=True)
         self.begin_save(folder, labels).result()

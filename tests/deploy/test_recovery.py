@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import ray
+from torch import nn
 
 from antiphon.coordinator.history import History, committed, read_history
 from antiphon.coordinator.inline import InlineExecutor
@@ -18,9 +19,12 @@ from antiphon.deploy.finding import COORDINATOR
 from antiphon.deploy.pool import Pool
 from antiphon.deploy.recovery import RecoveringExecutor
 from antiphon.errors import WorkerDied
+from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.library import backprop
 from antiphon.grammars.states import same_states
-from rigs.games import small_dac, specifications, with_dropout
+from rigs.faults import StruckOnce
+from rigs.games import points, small_dac, specifications, with_dropout
 
 DEADLINE = 20.0
 
@@ -28,11 +32,13 @@ DEADLINE = 20.0
 class Run:
     """A recovering run on resident workers, and its history file."""
 
-    def __init__(self, grammar: Grammar, pool: Pool, folder: Path, max_recoveries: int = 5) -> None:
+    def __init__(
+        self, grammar: Grammar, pool: Pool, folder: Path, max_recoveries: int = 5, deadline: float = DEADLINE
+    ) -> None:
         self.grammar, self.path = grammar, folder / "history.jsonl"
         assignment = assign(grammar, specifications(grammar), placement=spread(grammar))
         history = History(self.path)
-        self.plain = RayExecutor(assignment, "recovering", deadline=DEADLINE, pool=pool, history=history)
+        self.plain = RayExecutor(assignment, "recovering", deadline=deadline, pool=pool, history=history)
         self.executor = RecoveringExecutor(self.plain, max_recoveries)
 
     def actor(self, name: str):
@@ -129,3 +135,43 @@ def test_too_many_recoveries_end_the_run_with_the_last_error(start) -> None:
         run.executor.play(100_000)
     striking.join()
     assert caught.value.worker == "First" and "max_recoveries = 1" in caught.value.__notes__[-1]
+
+
+@pytest.mark.parametrize("victim", ["Second", COORDINATOR])
+def test_a_stopped_process_is_found_at_the_deadline_named_and_replaced(start, victim) -> None:
+    run = start(with_dropout(), deadline=3.0)
+    run.executor.play(5)
+    striking = run.strike(victim, 50, signal.SIGSTOP)
+    assert run.executor.play(1000).round == 1005
+    striking.join()
+    (report,) = run.executor.recoveries
+    assert report.worker == victim
+    assert victim == COORDINATOR or report.round > 50
+    run.check(1005)
+
+
+def test_a_worker_that_is_stopped_while_states_are_saved_is_found_and_the_checkpoint_written(start, tmp_path) -> None:
+    run = start(with_dropout(), deadline=3.0)
+    run.executor.play(5)
+    os.kill(run.pids()["Last"], signal.SIGSTOP)
+    written = run.executor.begin_save(tmp_path)
+    assert written.result().round == 5
+    (report,) = run.executor.recoveries
+    assert report.worker == "Last"
+    run.check(5)
+
+
+def dying(sign: Path, at: int, how: str) -> Grammar:
+    """A network whose player "Second" is struck by its own operator in round `at`, if `sign` does not exist yet."""
+    layers = {"First": Factory.of(nn.Linear, 4, 4), "Second": Factory.of(StruckOnce, 4, 4, str(sign), at, how)}
+    return backprop(points(4), {**layers, "Last": Factory.of(nn.Linear, 4, 3)})
+
+
+@pytest.mark.parametrize("how", ["kill", "stop", "hang"])
+def test_the_round_of_a_death_or_stall_is_exact(start, tmp_path, how) -> None:
+    run = start(dying(tmp_path / "sign", 7, how), deadline=3.0)
+    run.executor.play(4)
+    assert run.executor.play(6).round == 10
+    (report,) = run.executor.recoveries
+    assert (report.worker, report.round) == ("Second", 7)
+    run.check(10)
