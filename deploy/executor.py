@@ -23,7 +23,7 @@ from antiphon.coordinator.versions import versions
 from antiphon.deploy.actors import coordinator_actor, worker_actor
 from antiphon.deploy.environments import await_environments
 from antiphon.deploy.finding import COORDINATOR, check_free, namespace_of, taken
-from antiphon.deploy.head import check_head
+from antiphon.deploy.head import head_watch
 from antiphon.deploy.pool import Pool
 from antiphon.deploy.reservation import Reservation
 from antiphon.deploy.revival import answered, revive
@@ -77,6 +77,7 @@ class RayExecutor:
             )
         if pool is None:
             check_free(run)
+        self._head = head_watch()
         self._reservation = Reservation(assignment.placement, self.namespace) if pool is None else None
         self.workers: dict[str, Any] = {}  # Any: Ray's actor handles have no common type
         self._coordinator: Any = None
@@ -213,8 +214,8 @@ class RayExecutor:
                 self._saving.exception(CLOSING)
         workers, self.workers = list(self.workers.values()), {}
         coordinator, self._coordinator = self._coordinator, None
-        if not ray.is_initialized():
-            return
+        if not ray.is_initialized() or self._head.lost:
+            return  # without its head, Ray answers no request to end an actor; the actors end with this process
         with contextlib.suppress(RayError):
             ray.get([worker.close.remote() for worker in workers], timeout=5)
         lend_back = self._pool is not None and not self._broken and not self._boundary.left
@@ -265,7 +266,7 @@ class RayExecutor:
         calls = {name: partial(_left, worker) for name, worker in self.workers.items()}
         calls[COORDINATOR] = self._coordinator.address.remote
         self._playing = None
-        revive(actors, calls, min(self._connecting[1], CLOSING), check_head)
+        revive(actors, calls, min(self._connecting[1], CLOSING), self._head.check)
         if self._saving is not None:
             self._saving.exception()  # what it still writes must not meet the next states
         self._enlist()
@@ -291,11 +292,11 @@ class RayExecutor:
 
     def _answer(self, call: Any) -> Any:  # Any: Ray's reference to a call of the coordinator, and its result
         actors = {COORDINATOR: self._coordinator}
-        return answered({COORDINATOR: call}, actors, self._connecting[1], check_head)[COORDINATOR]
+        return answered({COORDINATOR: call}, actors, self._connecting[1], self._head.check)[COORDINATOR]
 
     def _of_workers(self, what: str, call: Callable[[Any], Any]) -> dict[str, Any]:  # Any: handle, reference, result
         calls = {name: call(worker) for name, worker in self.workers.items()}
-        return self._ask(what, lambda: answered(calls, self.workers, self._connecting[1], check_head))
+        return self._ask(what, lambda: answered(calls, self.workers, self._connecting[1], self._head.check))
 
     def _of_coordinator(self, what: str, call: Callable[[Any], Any]) -> Any:  # Any: handle, reference, result
         return self._ask(what, lambda: self._answer(call(self._coordinator)))

@@ -14,6 +14,8 @@ Actors: TypeAlias = Mapping[str, Any]  # Any: Ray's actor handles have no common
 
 _LOOK, _AGAIN = 1.0, 0.02
 """Seconds between two checks of a wait, and before an actor that Ray starts again is asked again."""
+_NEWS = 3.0
+"""Seconds after which `check` knows whether an actor has died with the whole of Ray."""
 _START = 120.0
 """Seconds for Ray to start an actor again: with its packages, and on another node if its own is gone."""
 
@@ -81,6 +83,8 @@ def revive(actors: Actors, calls: Mapping[str, Callable[[], Any]], patience: flo
             try:
                 ray.get(call)
             except ActorDiedError as error:
+                time.sleep(_NEWS)
+                check()
                 raise _lost(name, f"Ray does not start it again ({str(error).splitlines()[0]})") from error
             except RayActorError:
                 known_dead.add(name)
