@@ -40,7 +40,7 @@ def last_round(actor: Any) -> int | None:  # Any: an actor handle
 
     Returns None if the actor was on another machine, or played no round.
     """
-    path = cursor_file(actor)
+    path = round_file(actor)
     try:
         (round,) = _ROUND.unpack(path.read_bytes()) if path else (-1,)
     except (OSError, struct.error):

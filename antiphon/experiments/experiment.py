@@ -29,6 +29,8 @@ class Experiment(Table):
     grammar: name of a grammar of the library or of a plugin, whose own settings are a further field; or
     "module:factory" for a user's function, which is called with `arguments`.
     deadline: largest time to wait for a message, in seconds. threads: number of torch threads of each worker.
+    max_recoveries: on Ray, how often in an hour the run may go on from its last checkpoint after the death or the stall
+    of a process; 0 ends it instead.
     rounds_per_report: number of rounds in a batch; metrics are written after each batch.
     checkpoint_every, checkpoint_every_seconds: rounds and seconds after which a checkpoint is written, whichever comes
     first. checkpoint_folder: where, as an address of fsspec; empty is the run folder. keep_checkpoints: number of
@@ -50,6 +52,7 @@ class Experiment(Table):
     order: OrderName | None = None
     microbatches: Count = 1
     deadline: Seconds = 30.0
+    max_recoveries: Index = 20
     rounds_per_report: Count = 100
     checkpoint_every: Count = 5000
     checkpoint_every_seconds: Seconds = 60.0
@@ -138,6 +141,7 @@ class Experiment(Table):
             order=self.order,
             microbatches=self.microbatches,
             deadline=self.deadline,
+            max_recoveries=self.max_recoveries,
             **more,
         )
 
