@@ -83,6 +83,10 @@ class WorkerDied(RoundError):
     """The process of a worker has ended unexpectedly."""
 
 
+class WorkerStalled(WorkerDied):
+    """A worker neither answers nor makes progress. Recovery treats it like a dead worker."""
+
+
 def _round_error(kind: type[RoundError], message: str, worker: str, round: int, traceback: str) -> RoundError:
     return kind(message, worker=worker, round=round, traceback=traceback)
 

@@ -116,6 +116,8 @@ def launch(
     order: OrderName | None = None,
     microbatches: Count = 1,
     record: bool = False,
+    max_recoveries: Natural = 20,
+    history: Path | str | None = None,
 ) -> Launched:
     """Make all players, oracles and losses of a grammar, ready to run rounds.
 
@@ -130,6 +132,9 @@ def launch(
     threads: torch threads of each worker. deadline: seconds to wait for a message. checksum: which messages
     between workers carry a CRC32C, so that damaged ones are refused: all (true), none (false), or those that may cross
     a network. record: whether to record the times of all actions (`Played.recording`).
+    max_recoveries: with "ray", the largest number of recoveries in an hour: after the death or the stall of a process,
+    the run goes on from its last checkpoint (or its beginning). 0 ends the run with an error instead. history: the file
+    of the run's history (`history.jsonl` of a run folder); a run that is resumed must name its old file.
     run: the run's name, unique on the cluster. address: address of a Ray cluster, or "local" to start Ray on this
     machine. Raises ExperimentError, ClusterError, VersionError, PlacementError, OracleError, AgentError or
     TransportError, and then leaves nothing running.
@@ -149,7 +154,8 @@ def launch(
     if executor == "inline":
         return _inline(assignment, name, deadline)
     settings = {"transport": transport, "deadline": deadline, "checksum": checksum}
-    return _ray(assignment, name, settings, address, num_cpus)
+    recovery = int(max_recoveries), None if history is None else Path(history)
+    return _ray(assignment, name, settings, address, num_cpus, *recovery)
 
 
 @typed
@@ -202,16 +208,24 @@ def _inline(assignment: Assignment, name: str, deadline: float) -> Launched:
 
 
 def _ray(
-    assignment: Assignment, name: str, settings: dict[str, Any], address: str | None, num_cpus: int | None
-) -> Launched:  # Any: settings of `RayExecutor`
+    assignment: Assignment,
+    name: str,
+    settings: dict[str, Any],  # Any: settings of `RayExecutor`
+    address: str | None,
+    num_cpus: int | None,
+    max_recoveries: int,
+    history: Path | None,
+) -> Launched:
     # Imported here, so that inline runs do not import Ray.
     import ray
 
     from antiphon.coordinator.connection import Transport
+    from antiphon.coordinator.history import History
     from antiphon.deploy.bundles import bundles_of, cpus_for, gpus_for
     from antiphon.deploy.cluster import own_machine
     from antiphon.deploy.embedded import ray_session
     from antiphon.deploy.executor import RayExecutor
+    from antiphon.deploy.recovery import RecoveringExecutor
     from antiphon.deploy.satisfiable import refuse_unsatisfiable
 
     with contextlib.ExitStack() as scope:
@@ -221,7 +235,8 @@ def _ray(
         if address in (None, "local") and not ray.is_initialized():
             refuse_unsatisfiable(bundles_of(placement), [own_machine(cpus, gpus)], placement.strategy)
         scope.enter_context(ray_session(address, cpus, gpus))
-        settings["transport"] = Transport(settings["transport"])
-        executor = scope.enter_context(RayExecutor(assignment, name, **settings))
+        settings |= {"transport": Transport(settings["transport"]), "history": History(history)}
+        executor = RecoveringExecutor(RayExecutor(assignment, name, **settings), max_recoveries)
+        scope.enter_context(executor)
         places = ray.get([worker.address.remote() for worker in executor.workers.values()])
         return Launched(executor, name, dict(zip(executor.workers, places, strict=True)), scope.pop_all())

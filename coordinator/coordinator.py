@@ -1,5 +1,6 @@
 """The coordinator: a Ray actor that counts the rounds and starts every batch of rounds. It handles no tensor."""
 
+import os
 import secrets
 import tempfile
 from collections.abc import Mapping
@@ -13,11 +14,11 @@ from antiphon.coordinator.audit import audit
 from antiphon.coordinator.checkpoint import Entry
 from antiphon.coordinator.connection import Checksum, Connection, Transport
 from antiphon.coordinator.executor import Played
-from antiphon.coordinator.failures import gather, stand
+from antiphon.coordinator.failures import Progress, gather, stand
 from antiphon.coordinator.plan.assignment import Assignment
 from antiphon.coordinator.plan.verify import verify
 from antiphon.coordinator.versions import Installed, check_versions, versions
-from antiphon.errors import ProtocolError
+from antiphon.errors import WorkerDied
 from antiphon.transport.message import Session
 from antiphon.transport.rendezvous import StoreServer
 from antiphon.transport.route import Site
@@ -36,7 +37,7 @@ class Coordinator:
         self._run = ""
         self._workers: Mapping[str, Any] = {}  # Any: Ray's actor handles have no common type
         self._hosts: Mapping[str, str] = {}
-        self._round, self._generation = 0, 0
+        self._round, self._generation, self._deadline = 0, 0, 0.0
         self._sites: Mapping[str, Site] = {}
         self._store: StoreServer | None = None
         self._ending = False
@@ -62,18 +63,19 @@ class Coordinator:
         transport: Transport,
         deadline: float,
         checksum: Checksum,
+        generation: int,
     ) -> None:
         """Begin a run: verify its schedule, send the assignment to the workers, and connect the workers to each other.
 
         run: name of the run. workers: actor handles, by name. deadline: seconds that one message may take. A call to a
-        worker, other than `play`, may take 120 seconds. checksum: which messages carry a CRC32C.
+        worker, other than `play`, may take 120 seconds. checksum: which messages carry a CRC32C. generation: number of
+        the channels, from the run's history; no number is used twice in a run.
         """
         verify(assignment.schedule)
         self._assignment, self._run, self._workers, self._round = assignment, run, workers, 0
-        self._hosts = {}
-        self._generation += 1
+        self._hosts, self._generation, self._deadline = {}, generation, deadline
         secret = secrets.token_bytes(32)
-        session = Session(assignment.schedule.signature, self._generation, deadline, secret, checksum)
+        session = Session(assignment.schedule.signature, generation, deadline, secret, checksum)
         located = self._all("return its address", lambda _, worker: worker.address.remote())
         self._hosts = {name: host for name, (host, _) in located.items()}
         # One reference for all workers, so that Ray serializes the assignment once.
@@ -94,7 +96,7 @@ class Coordinator:
         `Played.rounds` of the result is the number of rounds that were played.
         """
         first, schedule = self._round, self._enlisted.schedule
-        # This call has no deadline, because every message inside it has one.
+        # This call has no deadline, because every message inside it has one, and the watch finds a worker that stalls.
         statistics = self._all("play", lambda _, worker: worker.play.remote(first, rounds, batch), None)
         rounds = min(worker_statistics.rounds for worker_statistics in statistics.values())
         audit(schedule, statistics.values(), first, rounds)
@@ -136,6 +138,11 @@ class Coordinator:
         self._round = round
 
     @ray.method(concurrency_group="control")
+    def address(self) -> tuple[str, int]:
+        """Return the coordinator's host address and process id. The driver also asks it whether the process runs."""
+        return ray.util.get_node_ip_address(), os.getpid()
+
+    @ray.method(concurrency_group="control")
     def sites(self) -> Mapping[str, Site]:
         """Return the machine and device of each worker, by name."""
         return self._sites
@@ -165,15 +172,19 @@ class Coordinator:
     @property
     def _enlisted(self) -> Assignment:
         if self._assignment is None:
-            raise ProtocolError(
-                "the coordinator was asked to play before a run was enlisted; expected `enlist` first. "
-                "Go through an executor."
+            raise WorkerDied(
+                "the coordinator died and was started again: it was asked to play before a run was enlisted. Expected "
+                "`enlist` first. Go through an executor, which restores it.",
+                worker="coordinator",
             )
         return self._assignment
 
     def _all(self, what: str, call: Any, deadline: float | None = 120.0) -> dict[str, Any]:  # Any: Ray's references
+        assert self._enlisted  # raises WorkerDied: a coordinator that was started again has no workers to ask
         calls = {name: call(name, worker) for name, worker in self._workers.items()}
-        return gather(calls, self._workers, what, deadline, self._hosts)
+        # Messages pass their deadline first, and tell more than the watch.
+        watch = Progress(self._workers, self._hosts, 2 * self._deadline)
+        return gather(calls, self._workers, what, deadline, self._hosts, watch)
 
 
 def _store() -> StoreServer:

@@ -15,11 +15,12 @@ from antiphon.coordinator.plan.assignment import Assignment
 from antiphon.coordinator.plan.schedule import project
 from antiphon.coordinator.plan.steps import Collect, Contribute, Receive, Send, describe
 from antiphon.coordinator.program import LocalProgram
+from antiphon.coordinator.round_file import round_file, shared_round
 from antiphon.coordinator.sharding import join_group, leave_group, refuse_shared_devices
 from antiphon.coordinator.statistics import WorkerStatistics
 from antiphon.coordinator.storage import folder_at
 from antiphon.coordinator.versions import Installed, versions
-from antiphon.errors import ProtocolError
+from antiphon.errors import ProtocolError, WorkerDied
 from antiphon.grammars.oracle import State
 from antiphon.transport.channel import Channel
 from antiphon.transport.object_store import Mailbox
@@ -92,6 +93,7 @@ class Worker:
         self._channel = connect(connection, self._assignment.schedule, *own)
         self._channel.open()
         self._program = LocalProgram(self._assignment, self._name, self._actions, self._hosted, self._channel)
+        self._program.noted = shared_round(round_file(ray.get_runtime_context().current_actor))
 
     @ray.method(concurrency_group="play")
     def play(self, first: int, rounds: int, batch: int) -> WorkerStatistics:
@@ -125,6 +127,8 @@ class Worker:
         if self._program is None:
             return Standing(-1, "idle")
         round, position = self._program.cursor.at
+        if position < 0:
+            return Standing(round, "idle")
         action = self._actions[position]
         awaits = action.edge.source if isinstance(action, Receive) else ""
         at_work = not isinstance(action, Send | Receive | Contribute | Collect)
@@ -162,6 +166,7 @@ class Worker:
         written. growing: states that are written in blocks.
         Returns size and SHA-256 of each written file, and the copies that were not written.
         """
+        self._hosts()
         states, self._cut = self._cut, {}
         if not self._shares(address, sign):
             return {}, states
@@ -171,6 +176,10 @@ class Worker:
     def load(self, states: dict[str, State]) -> None:
         """Load the states of this worker's objects, by name. The states of other objects are ignored."""
         self._hosts().load(states)
+
+    @ray.method(concurrency_group="play")
+    def rest(self) -> None:
+        """Return as soon as this worker plays no round and makes no object any more."""
 
     @ray.method(concurrency_group="control")
     def close(self) -> None:
@@ -197,10 +206,10 @@ class Worker:
             raise self._unassigned("be saved or restored")
         return self._hosted
 
-    def _unassigned(self, what: str) -> ProtocolError:
-        return ProtocolError(
-            f"worker {self._name or '(unnamed)'!r} was asked to {what} before it had an assignment; expected `assign`, "
-            "then `open`, then `play`. Go through the coordinator."
+    def _unassigned(self, what: str) -> WorkerDied:
+        return WorkerDied(
+            f"worker {self._name or '(unnamed)'!r} died and was started again: it was asked to {what} and has no "
+            "players. Expected `assign` first, then `open`, then `play`. Go through an executor, which restores it."
         )
 
 

@@ -30,6 +30,8 @@ class Experiment(Table):
     "module:factory" for a user's function, which is called with `arguments`.
     deadline: largest time to wait for a message, in seconds. checksum: which messages between workers carry a CRC32C:
     true (all), false (none), or "between-machines". threads: number of torch threads of each worker.
+    max_recoveries: on Ray, how often in an hour the run may go on from its last checkpoint after the death or the stall
+    of a process; 0 ends it instead.
     rounds_per_report: number of rounds in a batch; metrics are written after each batch.
     checkpoint_every, checkpoint_every_seconds: rounds and seconds after which a checkpoint is written, whichever comes
     first. checkpoint_folder: where, as an address of fsspec; empty is the run folder. keep_checkpoints: number of
@@ -52,6 +54,7 @@ class Experiment(Table):
     microbatches: Count = 1
     deadline: Seconds = 30.0
     checksum: ChecksumChoice = "between-machines"
+    max_recoveries: Index = 20
     rounds_per_report: Count = 100
     checkpoint_every: Count = 5000
     checkpoint_every_seconds: Seconds = 60.0
@@ -141,6 +144,7 @@ class Experiment(Table):
             microbatches=self.microbatches,
             deadline=self.deadline,
             checksum=self.checksum,
+            max_recoveries=self.max_recoveries,
             **more,
         )
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, final
 
+from antiphon.coordinator.history import HISTORY
 from antiphon.errors import ExperimentError, RoundError
 from antiphon.grammars.grammar import Grammar
 
@@ -75,6 +76,7 @@ class RunFolder:
     def discard(self) -> None:
         """Remove the folder of a run that could not start. A folder that was there before is left, and empty."""
         _remove(self.path / EXPERIMENT)
+        _remove(self.path / HISTORY)
         _remove_made(self.path, self._made)
 
     def summarise(self, summary: Mapping[str, Any]) -> None:  # Any: JSON

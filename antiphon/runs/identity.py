@@ -15,6 +15,7 @@ FREE = frozenset(
         "order",
         "deadline",
         "rounds_per_report",
+        "max_recoveries",
         "checkpoint_every",
         "checkpoint_every_seconds",
         "checkpoint_folder",

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from antiphon.coordinator.executor import Losses
+from antiphon.coordinator.history import HISTORY
 from antiphon.coordinator.plan.placement import Placement
 from antiphon.coordinator.plan.schedule import Schedule
 from antiphon.coordinator.recording import Recording
@@ -149,6 +150,7 @@ def play_in(cast: Cast, view: View, resumed: Resumed | None = None) -> Finished:
         agents, placement = experiment.agents(grammar), experiment.placed_to_run(grammar)
         preflight(grammar, agents, with_own_packages(placement))
         where = {"run": cast.name, "address": cast.address, "record": cast.record}
+        where["history"] = cast.folder.path / HISTORY
         with experiment.launch(grammar, agents, placement, **where) as game:
             interrupts.arm()
             view.started(game, experiment)
