@@ -5,7 +5,8 @@ graph if the gradient of the input is sent before the gradients of the parameter
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias, final
+from functools import partial
+from typing import Any, NamedTuple, TypeAlias, final
 
 import torch
 from torch import Tensor, nn
@@ -16,13 +17,26 @@ from antiphon.oracles.affine import affine, times
 from antiphon.oracles.tape import Products, Tape
 from antiphon.oracles.watch import Watch
 
-_ELEMENTWISE: dict[type[nn.Module], tuple[Callable[[Tensor], Tensor], Callable[[Tensor, Tensor], Tensor]]] = {
-    # Two functions, as torch computes them: x -> output, and (cotangent of the output, output) -> cotangent of x.
-    nn.ReLU: (torch.relu, lambda told, played: torch.ops.aten.threshold_backward(told, played, 0)),
-    nn.Tanh: (torch.tanh, torch.ops.aten.tanh_backward),
+_threshold_backward = torch.ops.aten.threshold_backward.default
+
+
+class _Elementwise(NamedTuple):
+    """A function as torch computes it: x -> output, the same in place of x, and its gradient.
+
+    down: (cotangent of the output, output) -> cotangent of x.
+    """
+
+    up: Callable[[Tensor], Tensor]
+    up_in_place: Callable[[Tensor], Tensor]
+    down: Callable[[Tensor, Tensor], Tensor]
+
+
+_ELEMENTWISE: dict[type[nn.Module], _Elementwise] = {
+    nn.ReLU: _Elementwise(torch.relu, torch.relu_, lambda told, played: _threshold_backward(told, played, 0)),
+    nn.Tanh: _Elementwise(torch.tanh, torch.tanh_, torch.ops.aten.tanh_backward.default),
 }
 
-Link: TypeAlias = "tuple[Tensor, Tensor | None] | type[nn.Module]"
+Link: TypeAlias = tuple[Tensor, Tensor | None] | type[nn.Module]
 """Weight and bias of a linear layer, or the class of an elementwise function."""
 
 
@@ -38,6 +52,7 @@ class ChainTape:
 
     def __init__(self, module: nn.Module, links: Sequence[nn.Module], keep: bool, recorded: Tape) -> None:
         self._links = tuple(_link(each) for each in links)
+        self._steps = [_step(*pair) for pair in zip((None, *self._links), self._links, strict=False)]
         self._watch, self._recorded, self._by_hand = Watch(module, links), recorded, True
         self._keep = keep
         self._widths: list[int] = []
@@ -77,8 +92,8 @@ class ChainTape:
         self._widths, self._told = [each.shape[-1] for each in inputs], None
         x = inputs[0] if len(inputs) == 1 else torch.cat(list(inputs), dim=-1)
         values = [x]
-        for link in self._links:
-            x = affine(x, *link) if isinstance(link, tuple) else _ELEMENTWISE[link][0](x)
+        for step in self._steps:
+            x = step(x)
             values.append(x)
         self._values = values if self._keep else []
         return (x,)
@@ -101,7 +116,7 @@ class ChainTape:
         link = self._links[index]
         if isinstance(link, tuple):
             return times(told, link[0])
-        return _ELEMENTWISE[link][1](told, self._values[index + 1])
+        return _ELEMENTWISE[link].down(told, self._values[index + 1])
 
     def _own(self, index: int) -> tuple[Tensor, ...]:
         link, told = self._links[index], self._cotangents[index]
@@ -159,3 +174,13 @@ def _link(module: nn.Module) -> Link:
     weight, bias = module._parameters["weight"], module._parameters["bias"]
     assert weight is not None  # as `is_affine` says
     return weight, bias
+
+
+def _step(before: Link | None, link: Link) -> Callable[[Tensor], Tensor]:
+    """Return the function that computes a layer. before: the layer before it.
+
+    An elementwise function works in place of the output of a linear layer, which no gradient needs.
+    """
+    if isinstance(link, tuple):
+        return partial(affine, weight=link[0], bias=link[1])
+    return _ELEMENTWISE[link].up_in_place if isinstance(before, tuple) else _ELEMENTWISE[link].up

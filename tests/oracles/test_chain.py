@@ -33,6 +33,7 @@ CHAINS = {
     "no bias": lambda: nn.Linear(4, 3, bias=False),
     "rectified": lambda: nn.Sequential(nn.Linear(4, 3), nn.ReLU()),
     "first elementwise": lambda: nn.Sequential(nn.Tanh(), nn.Linear(4, 3)),
+    "elementwise twice": lambda: nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Tanh(), nn.ReLU()),
     "deep": lambda: Named(
         nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 5, bias=False), nn.Tanh(), nn.Linear(5, 3), nn.Tanh()
     ),
@@ -90,7 +91,8 @@ def test_the_products_of_a_chain_are_those_of_autograd(kind: str, seeded) -> Non
     x = torch.randn(6, 4, dtype=torch.float64, generator=seeded)
     x[0] = 0  # where a rectifier has no derivative, torch takes zero
     told = torch.randn(6, 3, dtype=torch.float64, generator=seeded)
-    assert torch.equal(chain.query([x])[0], recorded.query([x])[0])
+    kept = x.clone()
+    assert torch.equal(chain.query([x])[0], recorded.query([x])[0]) and torch.equal(x, kept)
     for found, expected in zip(chain.respond([told], [0], True), recorded.respond([told], [0], True), strict=True):
         assert len(found) == len(expected)
         for one, two in zip(found, expected, strict=True):
