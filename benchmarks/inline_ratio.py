@@ -1,4 +1,4 @@
-"""The executor `inline` compared with training loops in plain PyTorch, for three grammars. All are measured in one run,
+"""The executor `inline` compared with training loops in plain PyTorch, for four grammars. All are measured in one run,
 in turn.
 
 python -m benchmarks.inline_ratio [--repetitions 9]
@@ -22,8 +22,10 @@ from antiphon.grammars.library import backprop, gan, kickback
 from antiphon.grammars.library.kicking import kicking_layers
 from antiphon.grammars.library.networks import Dense
 from antiphon.oracles import gaussian
+from antiphon.recipes.dac import DacTable, build
 from benchmarks.paired import in_turn, paired_ratio, seconds_a_round
 from benchmarks.plain import Play, batches_of
+from benchmarks.plain_dac import Pendulum, PlainDac
 from benchmarks.report import machine, options, table, write_section
 
 SIZES = (32, 32), (256, 64), (1024, 256)
@@ -140,7 +142,23 @@ def kickback_pair(width: int, batch: int) -> tuple[Grammar, Step, list[nn.Module
     return kickback(nature, layers), step, modules
 
 
-PAIRS = {"backprop": backprop_pair, "gan": gan_pair, "kickback": kickback_pair}
+def dac_pair(width: int, batch: int) -> tuple[Grammar, Step, list[nn.Module]]:
+    """Return Deviator-Actor-Critic on Pendulum-v1, with a step of the environment in every round, as a grammar, and as
+    a training step in plain PyTorch with its modules. The training step takes its batch from a replay of its own.
+    """
+    table = DacTable(envs=1, act_every=1, batch=batch, warmup=0, learn_from=0, widths=[width] * 2, reward_scale=100.0)
+    plain = PlainDac.of(torch.device("cpu"), table)
+    world = Pendulum(plain.mu, table)
+
+    def step(*_: Tensor) -> Tensor:
+        plain.follow()  # after the move of the round before
+        world.step()
+        return plain.respond(world.replay(batch))
+
+    return build(table), step, [plain.mu, plain.value, plain.slope]
+
+
+PAIRS = {"backprop": backprop_pair, "gan": gan_pair, "kickback": kickback_pair, "dac": dac_pair}
 
 
 def row(name: str, optimizer: str, width: int, batch: int, repetitions: int) -> list[str]:
