@@ -1,9 +1,8 @@
 """The objects that live on one worker: players, agents, clones, oracles, and the operators that compute with them."""
 
 import functools
-import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property, partial
 from typing import Any
@@ -23,6 +22,7 @@ from antiphon.coordinator.plan.placement import Precision
 from antiphon.coordinator.plan.schedule import Schedule
 from antiphon.coordinator.plan.steps import Part, Query, Respond, Share
 from antiphon.coordinator.streams import Begin, beginning, draws_from_torch_alone, is_of_antiphon
+from antiphon.coordinator.values import digest
 from antiphon.errors import FOREIGN, AntiphonError, GrammarError, OracleError, PlacementError, ProtocolError, unstopped
 from antiphon.grammars.oracle import Box, Oracle, State
 from antiphon.grammars.query import CloneDeclaration, Kind, NamedOracle, Node, PlayerDeclaration
@@ -367,18 +367,6 @@ class Hosted:
             return answers if on_host else tuple(value.to(self.device) for value in answers)
 
         return ask
-
-
-def digest(parameters: Iterable[Tensor]) -> str:
-    """Return a digest of the bytes of all tensors in `parameters`, as 16 hexadecimal digits.
-
-    >>> digest([torch.zeros(2)]) == digest([torch.zeros(2)]) != digest([torch.tensor([0.0, -0.0])])
-    True
-    """
-    found = hashlib.blake2b(digest_size=8)
-    for parameter in parameters:
-        found.update(parameter.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-    return found.hexdigest()
 
 
 def _refuse_shared(players: Mapping[str, Player]) -> None:

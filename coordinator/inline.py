@@ -13,6 +13,7 @@ from antiphon.coordinator.audit import audit
 from antiphon.coordinator.boundary import Boundary, Deferred, checked_rounds
 from antiphon.coordinator.checkpoint import Manifest, save_states, write_manifest
 from antiphon.coordinator.devices import CPU
+from antiphon.coordinator.entries import Entry, play_round
 from antiphon.coordinator.executor import Played
 from antiphon.coordinator.hosted import Hosted
 from antiphon.coordinator.plan.assignment import Assignment
@@ -20,7 +21,6 @@ from antiphon.coordinator.plan.schedule import project
 from antiphon.coordinator.plan.steps import Receive, Send, Slot, Transfer
 from antiphon.coordinator.plan.verify import verify
 from antiphon.coordinator.program import LocalProgram
-from antiphon.coordinator.rounds import Entry, play_round
 from antiphon.grammars.oracle import State
 from antiphon.grammars.seeds import forked
 from antiphon.grammars.when import Agenda, When

@@ -13,10 +13,10 @@ from numpy.random.mtrand import get_bit_generator, set_bit_generator
 from torch import nn
 
 from antiphon.coordinator import inline
+from antiphon.coordinator.entries import Entry, play_round
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.plan.assignment import assign
 from antiphon.coordinator.plan.placement import Placement, spread, together
-from antiphon.coordinator.rounds import Entry, play_round
 from antiphon.coordinator.streams import draws_from_torch_alone
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
