@@ -34,6 +34,8 @@ CHAINS = {
     "rectified": lambda: nn.Sequential(nn.Linear(4, 3), nn.ReLU()),
     "first elementwise": lambda: nn.Sequential(nn.Tanh(), nn.Linear(4, 3)),
     "elementwise twice": lambda: nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Tanh(), nn.ReLU()),
+    "normed": lambda: nn.Sequential(nn.LayerNorm(4), nn.ReLU(), nn.Linear(4, 3), nn.LayerNorm(3, 1e-3), nn.Tanh()),
+    "norm alone": lambda: nn.Sequential(nn.Linear(4, 3), nn.LayerNorm(3)),
     "deep": lambda: Named(
         nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 5, bias=False), nn.Tanh(), nn.Linear(5, 3), nn.Tanh()
     ),
@@ -67,6 +69,9 @@ OTHERS = {
     "repeated": repeated,
     "parametrized": lambda: nn.utils.parametrizations.weight_norm(nn.Linear(4, 3)),
     "empty": nn.Sequential,
+    "a norm without weights": lambda: nn.Sequential(nn.Linear(4, 3), nn.LayerNorm(3, elementwise_affine=False)),
+    "a norm without bias": lambda: nn.Sequential(nn.Linear(4, 3), nn.LayerNorm(3, bias=False)),
+    "a norm of two dimensions": lambda: nn.Sequential(nn.LayerNorm((6, 4)), nn.Linear(4, 3)),
 }
 
 
