@@ -15,6 +15,7 @@ from antiphon.coordinator.background import in_background
 from antiphon.coordinator.boundary import Boundary, Deferred, checked_rounds
 from antiphon.coordinator.checkpoint import Cut, Labels, Manifest, Writer, clear, cut, write_manifest
 from antiphon.coordinator.devices import CPU
+from antiphon.coordinator.entries import Entry, play_round
 from antiphon.coordinator.executor import Played
 from antiphon.coordinator.hosted import Hosted
 from antiphon.coordinator.plan.assignment import Assignment
@@ -22,7 +23,6 @@ from antiphon.coordinator.plan.schedule import project
 from antiphon.coordinator.plan.steps import Receive, Send, Slot, Transfer
 from antiphon.coordinator.plan.verify import verify
 from antiphon.coordinator.program import LocalProgram
-from antiphon.coordinator.rounds import Entry, play_round
 from antiphon.coordinator.storage import Folder, Place, folder_at
 from antiphon.grammars.oracle import State
 from antiphon.grammars.seeds import forked

@@ -13,6 +13,7 @@ from torch import Tensor
 from antiphon.agents.shards import is_sharded
 from antiphon.coordinator.brake import Brake
 from antiphon.coordinator.devices import operator_on
+from antiphon.coordinator.entries import Cursor, Entry, Play, play_round
 from antiphon.coordinator.hosted import Hosted
 from antiphon.coordinator.moves import moves_of
 from antiphon.coordinator.plan import steps
@@ -20,7 +21,6 @@ from antiphon.coordinator.plan.assignment import Assignment
 from antiphon.coordinator.plan.microbatches import fraction
 from antiphon.coordinator.plan.steps import LocalAction, Part, Share, Slot
 from antiphon.coordinator.recording import Track, clock
-from antiphon.coordinator.rounds import Cursor, Entry, Play, play_round
 from antiphon.coordinator.statistics import RoundTally, Skipped, WorkerStatistics
 from antiphon.coordinator.streams import begun, is_of_antiphon
 from antiphon.coordinator.values import added, flat

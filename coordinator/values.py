@@ -1,4 +1,4 @@
-"""Adds, flattens and compares the messages of a round, and parameters.
+"""Adds and flattens the messages of a round, and makes digests of parameters.
 
 The gradient of a player's parameters is a tuple with one tensor for each parameter.
 """
