@@ -18,7 +18,7 @@ HOLDS = """
 import sys, subprocess
 from antiphon.deploy.leftovers import owned_folder
 with owned_folder() as folder:
-    daemon = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    daemon = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], stdout=subprocess.DEVNULL)
     print(folder, daemon.pid, flush=True)
     sys.stdin.read()
 """
@@ -39,9 +39,10 @@ def owner() -> Iterator[tuple[subprocess.Popen, Path, int]]:
     assert process.stdout is not None
     folder, daemon = process.stdout.readline().split()
     yield process, Path(folder), int(daemon)
-    process.communicate()
     if is_alive(int(daemon)):
         os.kill(int(daemon), signal.SIGKILL)
+    process.kill()
+    process.communicate()
 
 
 def is_alive(process: int) -> bool:
