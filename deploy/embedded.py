@@ -3,7 +3,6 @@
 import contextlib
 import logging
 import os
-import shutil
 import tempfile
 import time
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from antiphon.deploy.address import joinable
 from antiphon.deploy.authentication import check_connected, check_has_tokens, own_token
 from antiphon.deploy.fork_server import ForkServer
 from antiphon.deploy.head import head_watch
+from antiphon.deploy.leftovers import owned_folder
 from antiphon.errors import TransportError
 
 _QUIET = {
@@ -133,13 +133,10 @@ def _stop(folder: str | None) -> None:
 @contextlib.contextmanager
 def _own_folder() -> Iterator[str]:
     """Make a folder for Ray inside a folder that only this user can enter: Ray lets everyone write into its own."""
-    folder = tempfile.mkdtemp(prefix="antiphon-")
-    inside = Path(folder) / "r"
-    inside.mkdir()
-    try:
+    with owned_folder() as folder:
+        inside = Path(folder) / "r"
+        inside.mkdir()
         yield str(inside)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _start(address: str | None, num_cpus: int | None, num_gpus: int | None, folder: str | None) -> None:
