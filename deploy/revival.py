@@ -16,7 +16,7 @@ _LOOK, _AGAIN = 1.0, 0.02
 """Seconds between two checks of a wait, and before an actor that Ray starts again is asked again."""
 _NEWS = 3.0
 """Seconds after which `check` knows whether an actor has died with the whole of Ray."""
-_START = 120.0
+START = 120.0
 """Seconds for Ray to start an actor again: with its packages, and on another node if its own is gone."""
 
 
@@ -94,8 +94,8 @@ def revive(actors: Actors, calls: Mapping[str, Callable[[], Any]], patience: flo
         for name in sorted({*waiting.values()} - known_dead) if passed > patience else []:
             ray.kill(actors[name], no_restart=False)
             known_dead.add(name)
-        if waiting and passed > patience + _START:
-            raise _lost(sorted(waiting.values())[0], f"it has not come back within {_START:g} s")
+        if waiting and passed > patience + START:
+            raise _lost(sorted(waiting.values())[0], f"it has not come back within {START:g} s")
 
 
 def _gone(name: str) -> WorkerDied:
