@@ -71,8 +71,8 @@ def main(width: int, batch: int, repetitions: int) -> None:
     rows = [["median", f"{statistics.median(found):.2f}"], ["worst", f"{found[-1]:.2f}"], ["best", f"{found[0]:.2f}"]]
     text = (
         f"`python -m benchmarks.recovery --repetitions {repetitions}`: seconds from SIGKILL to a worker, in the middle "
-        f"of a round, until all six workers have played the first round after the last checkpoint; four layers of width "
-        f"{width}, batch {batch}, Nature and the loss, {repetitions} kills of random workers ({machine()}).\n\n"
+        f"of a round, until all six workers have played the first round after the last checkpoint; four layers of "
+        f"width {width}, batch {batch}, Nature and the loss, {repetitions} kills of random workers ({machine()}).\n\n"
         f"{table(['from the kill to the end of the first new round', 'seconds'], rows)}"
     )
     print(text)

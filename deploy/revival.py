@@ -26,8 +26,8 @@ def answered(
     """Return the result of each call in `calls`. Blocks until all have returned, or one raises an error.
 
     calls: Ray's references, by name of the actor that was called. actors: the actors that must answer meanwhile, by
-    name. patience: seconds within which they must answer. check: a function that is called first and about once a second,
-    and may raise an error to end the wait.
+    name. patience: seconds within which they must answer. check: a function that is called at once, and then about once
+    a second. It may raise an error to end the wait.
     Raises WorkerStalled for an actor that does not answer in time, WorkerDied for one that has died, and VersionError
     if antiphon cannot be imported on its machine.
     """
