@@ -127,7 +127,7 @@ class Worker:
         if self._program is None:
             return Standing(-1, "idle")
         round, position = self._program.cursor.at
-        if position < 0:
+        if round < 0 or position < 0:
             return Standing(round, "idle")
         action = self._actions[position]
         awaits = action.edge.source if isinstance(action, Receive) else ""

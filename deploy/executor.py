@@ -26,7 +26,7 @@ from antiphon.deploy.finding import COORDINATOR, check_free, namespace_of, taken
 from antiphon.deploy.head import head_watch
 from antiphon.deploy.pool import Pool
 from antiphon.deploy.reservation import Reservation
-from antiphon.deploy.revival import answered, revive
+from antiphon.deploy.revival import START, answered, revive
 from antiphon.errors import AntiphonError, PlacementError, RoundError, WorkerDied, unstopped
 
 CLOSING = 30.0
@@ -61,7 +61,8 @@ class RayExecutor:
         self._boundary, self._batches = Boundary(), 0
         self._playing: Any = None  # Any: Ray's references to the last batch, and to the request to end it early
         self._finishing: Any = None
-        self._connecting = transport, deadline, checksum
+        # New processes import torch, and answer late.
+        self._connecting, self._patience = (transport, deadline, checksum), START
         self._writer = Writer()
         self._saving: Future[Manifest] | None = None
         self.namespace = namespace_of(run)
@@ -86,6 +87,7 @@ class RayExecutor:
         self._broken = False
         try:
             self._start()
+            self._patience = deadline
         except BaseException:
             self._broken = True
             self.close()
@@ -294,11 +296,11 @@ class RayExecutor:
 
     def _answer(self, call: Any) -> Any:  # Any: Ray's reference to a call of the coordinator, and its result
         actors = {COORDINATOR: self._coordinator}
-        return answered({COORDINATOR: call}, actors, self._connecting[1], self._head.check)[COORDINATOR]
+        return answered({COORDINATOR: call}, actors, self._patience, self._head.check)[COORDINATOR]
 
     def _of_workers(self, what: str, call: Callable[[Any], Any]) -> dict[str, Any]:  # Any: handle, reference, result
         calls = {name: call(worker) for name, worker in self.workers.items()}
-        return self._ask(what, lambda: answered(calls, self.workers, self._connecting[1], self._head.check))
+        return self._ask(what, lambda: answered(calls, self.workers, self._patience, self._head.check))
 
     def _of_coordinator(self, what: str, call: Callable[[Any], Any]) -> Any:  # Any: handle, reference, result
         return self._ask(what, lambda: self._answer(call(self._coordinator)))

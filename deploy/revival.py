@@ -16,7 +16,7 @@ _LOOK, _AGAIN = 1.0, 0.02
 """Seconds between two checks of a wait, and before an actor that Ray starts again is asked again."""
 _NEWS = 3.0
 """Seconds after which `check` knows whether an actor has died with the whole of Ray."""
-_START = 120.0
+START = 120.0
 """Seconds for Ray to start an actor again: with its packages, and on another node if its own is gone."""
 
 
@@ -26,13 +26,14 @@ def answered(
     """Return the result of each call in `calls`. Blocks until all have returned, or one raises an error.
 
     calls: Ray's references, by name of the actor that was called. actors: the actors that must answer meanwhile, by
-    name. patience: seconds within which they must answer. check: a function that is called about once a second, and
-    may raise an error to end the wait.
+    name. patience: seconds within which they must answer. check: a function that is called at once, and then about once
+    a second. It may raise an error to end the wait.
     Raises WorkerStalled for an actor that does not answer in time, WorkerDied for one that has died, and VersionError
     if antiphon cannot be imported on its machine.
     """
     names, pulses = {call: name for name, call in calls.items()}, dict[Any, tuple[str, float]]()
     found, waiting = dict[str, Any](), list(names)
+    check()
     while True:
         ready, waiting = ray.wait(waiting, num_returns=len(waiting), timeout=_LOOK)
         for call in ready:
@@ -94,8 +95,8 @@ def revive(actors: Actors, calls: Mapping[str, Callable[[], Any]], patience: flo
         for name in sorted({*waiting.values()} - known_dead) if passed > patience else []:
             ray.kill(actors[name], no_restart=False)
             known_dead.add(name)
-        if waiting and passed > patience + _START:
-            raise _lost(sorted(waiting.values())[0], f"it has not come back within {_START:g} s")
+        if waiting and passed > patience + START:
+            raise _lost(sorted(waiting.values())[0], f"it has not come back within {START:g} s")
 
 
 def _gone(name: str) -> WorkerDied:

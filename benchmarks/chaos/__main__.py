@@ -111,7 +111,9 @@ def disturbed(game: str, faults: list[Fault], folder: Path, rounds: int, tally: 
 
 def leftovers(entries: list[dict[str, Any]], seconds: float = 20.0) -> list[str]:  # Any: JSON
     """Return the processes and folders that the last run's Ray has left behind after some seconds."""
-    session = next(Path(entry["folder"]) for entry in reversed(entries) if entry["event"] == "started")
+    session = next((Path(entry["folder"]) for entry in reversed(entries) if entry["event"] == "started"), None)
+    if session is None:
+        return ["the run did not start"]
     mine, found, end = os.fsencode(session.parent), ["?"], time.monotonic() + seconds
     while found and time.monotonic() < end:
         found = [str(session)] if session.exists() else []

@@ -24,7 +24,7 @@ from antiphon.deploy.recovery import RecoveringExecutor
 from benchmarks.chaos.faults import COORDINATOR, DRIVER, ENDS, RAYLET, WORKER, Fault
 
 _PATIENCE = 120.0
-_RESPONSE = ("respond", "move", "accumulate")
+_RESPONSE = ("response", "move", "send R", "receive R")
 
 
 @final
@@ -70,7 +70,8 @@ class Striker:
             return self._until(
                 lambda: self._incomplete() and self._hit(fault, self._incomplete, "checkpoint without manifest")
             )
-        return self._until(lambda: self._in_phase(fault) and self._hit(fault, self._playing, "playing"))
+        began = time.monotonic()
+        return self._until(lambda: self._in_phase(fault, began) and self._hit(fault, self._playing, "playing"))
 
     def _strike_recovery(self, fault: Fault) -> bool:
         """Kill a worker, and strike while the run recovers from that. Returns False if the recovery was faster."""
@@ -102,13 +103,17 @@ class Striker:
             os.kill(pid, signal.Signals[f"SIG{fault.signal}"])
         return True
 
-    def _in_phase(self, fault: Fault) -> bool:
-        """Return whether the victim (or the loss, if the victim plays no round) plays the phase of the fault."""
-        watched = self._victim(fault) if fault.role == WORKER else self._workers()[-1]
+    def _in_phase(self, fault: Fault, began: float) -> bool:
+        """Return whether the victim is in the phase of the fault.
+
+        If it plays no round, or has no step in that phase within half a second, the loss is watched instead.
+        """
+        own = fault.role == WORKER and time.monotonic() - began < 0.5
+        watched = self._victim(fault) if own else self._workers()[-1]
         with contextlib.suppress(ray.exceptions.RayError):
             standing: Standing = ray.get(self._plain.workers[watched].where.remote(), timeout=2.0)
             self._standing = f"{watched}: {standing.action}, round {standing.round}"
-            responding = standing.action.startswith(_RESPONSE) or "*" in standing.action
+            responding = standing.action.startswith(_RESPONSE)
             return standing.action != "idle" and responding == (fault.moment == "response phase")
         return False
 
