@@ -1,7 +1,7 @@
 """Continue a run from a checkpoint in its folder, with the numbers of a run that was never interrupted."""
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,20 +23,22 @@ def resume_experiment(
     placement: str | None = None,
     name: str | None = None,
     address: str | None = None,
+    allow: Iterable[str] | None = (),
 ) -> Finished:
     """Continue the run in the folder `path` until its last round, and evaluate the trained players.
 
     at: the round of the checkpoint to continue from; None takes the newest. changes: values of keys that decide no
     number, such as `rounds`, `executor` and `placement`. placement: see `read_experiment`. The other arguments are as
-    in `run_experiment`.
+    in `run_experiment`. allow: modules whose code the run may name, because somebody else may have made the folder;
+    None allows all.
     Metrics, events and checkpoints of later rounds are removed, after the checkpoint was read and found whole.
     Raises ExperimentError if the folder is not of a run or is in use, if a key may not change, or if the checkpoint is
     damaged or of another run; then nothing is changed. Later as `run_experiment`.
     """
     check_is_run(path)
     with contextlib.closing(RunFolder.open(path)) as folder:
-        file = str(path / EXPERIMENT)
-        before, experiment = read_experiment(file), read_experiment(file, changes or {}, placement)
+        before = read_experiment(path / EXPERIMENT, allow=allow)
+        experiment = read_experiment(path / EXPERIMENT, changes or {}, placement)
         grammar = experiment.build()
         table = resolved(experiment, grammar)
         refuse_changed(resolved(before, grammar), table)
