@@ -4,6 +4,7 @@ The machines are Linux namespaces with addresses of their own (`tests/rigs/netwo
 be made, the same tests run on `ray.cluster_utils.Cluster`, whose nodes share a network, and their output says so.
 """
 
+import functools
 import re
 import threading
 import time
@@ -198,7 +199,7 @@ class Ended(NamedTuple):
     seconds: float
 
 
-AFTER, LONG, ENDLESS, DEADLINE = 20, 3000, 1_000_000, 4.0
+AFTER, LONG, ENDLESS, DEADLINE = 20, 1500, 1_000_000, 4.0
 
 
 class Recovered(NamedTuple):
@@ -281,10 +282,11 @@ def harmed(
     """
     sign = cluster.head.home / f"{time.monotonic()}.sign"
     with ThreadPoolExecutor(1) as other:
-        ended = other.submit(cluster.call, driver, assignment(made), sign)
+        # Ray gives up a node that is cut off after a minute.
+        ended = other.submit(functools.partial(cluster.call, seconds=200.0), driver, assignment(made), sign)
         assert wait_until(lambda: sign.exists() or ended.done(), 60.0)
         harm(victim or next(each for each in cluster.machines if each.address == sign.read_text()))
-        return ended.result(180.0)
+        return ended.result(210.0)
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 15.0) -> bool:
@@ -299,10 +301,12 @@ def nothing_plays(machines: Machines) -> bool:
     return not [line for line in everything if line.startswith(("ray::Worker", "ray::Coordinator"))]
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("harm", [Machine.kill, Machine.unplug])
 def test_after_the_loss_of_a_machine_its_worker_plays_on_elsewhere_with_the_same_numbers(harm):
     with nodes("head", "alice", "bob", "carol") as cluster:
         machines, made = of_their_own(cluster), small_gan()
+        assert isinstance(cluster, SeveralNetworks)
         lost = harmed(cluster, harm, play_on, made)
         before, after = lost.at
         assert set(after.values()) < set(before.values()) | {machine.address for machine in machines}
