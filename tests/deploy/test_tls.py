@@ -116,7 +116,7 @@ def seen(found: SeveralNetworks) -> tuple[Seen, list[float]]:
     words = [token, b"antiphon.grammars", b"edges/", signature]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     bob = found.machines["bob"]
-    with bob.start(sys.executable, "-c", LISTENS, *(word.hex() for word in words), **pipes) as listener:
+    with bob.start(sys.executable, "-c", LISTENS, *[word.hex() for word in words], **pipes) as listener:
         assert listener.stdout is not None
         assert listener.stdout.readline() == "listening\n"
         losses = found.call(plays, 20)
