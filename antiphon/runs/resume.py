@@ -28,17 +28,18 @@ def resume_experiment(
     """Continue the run in the folder `path` until its last round, and evaluate the trained players.
 
     at: the round of the checkpoint to continue from; None takes the newest. changes: values of keys that decide no
-    number, such as `rounds`, `executor` and `placement`. placement: see `read_experiment`. The other arguments are as
-    in `run_experiment`. allow: modules whose code the run may name, because somebody else may have made the folder;
-    None allows all.
+    number, such as `rounds`, `executor` and `placement`. placement: see `read_experiment`. allow: modules whose code
+    the run may name, because somebody else may have made the folder; None allows all. The other arguments are as in
+    `run_experiment`.
     Metrics, events and checkpoints of later rounds are removed, after the checkpoint was read and found whole.
     Raises ExperimentError if the folder is not of a run or is in use, if a key may not change, or if the checkpoint is
     damaged or of another run; then nothing is changed. Later as `run_experiment`.
     """
     check_is_run(path)
     with contextlib.closing(RunFolder.open(path)) as folder:
-        before = read_experiment(path / EXPERIMENT, allow=allow)
-        experiment = read_experiment(path / EXPERIMENT, changes or {}, placement)
+        file = str(path / EXPERIMENT)
+        before = read_experiment(file, allow=allow)
+        experiment = read_experiment(file, changes or {}, placement, allow)
         grammar = experiment.build()
         table = resolved(experiment, grammar)
         refuse_changed(resolved(before, grammar), table)
