@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias, final
 from antiphon.agents.specification import AgentSpecification, OnFailure
 from antiphon.coordinator.executor import Executor, Played
 from antiphon.coordinator.inline import InlineExecutor
-from antiphon.coordinator.plan.assignment import Assignment, assign
+from antiphon.coordinator.plan.assignment import Assignment, OnNonfinite, assign
 from antiphon.coordinator.plan.placement import Placement, spread
 from antiphon.coordinator.plan.step_order import OrderName
 from antiphon.grammars.cadence import Cadence
@@ -101,6 +101,7 @@ def launch(
     order: OrderName | None = None,
     microbatches: Count = 1,
     record: bool = False,
+    on_nonfinite: OnNonfinite = "fail",
 ) -> Launched:
     """Make all players, oracles and losses of a grammar, ready to run rounds.
 
@@ -114,6 +115,8 @@ def launch(
     the whole batch.
     threads: torch threads of each worker. deadline: seconds to wait for a message. record: whether to record the times
     of all actions (`Played.recording`).
+    on_nonfinite: what happens if a value of a round becomes NaN or infinite: "fail" raises NonfiniteError, "skip-round"
+    lets nobody move in that round, "clip" replaces the value by a finite one, "warn" notes it (`Played.nonfinite`).
     run: the run's name, unique on the cluster. address: address of a Ray cluster, or "local" to start Ray on this
     machine. Raises ExperimentError, ClusterError, VersionError, PlacementError, OracleError, AgentError or
     TransportError, and then leaves nothing running.
@@ -129,6 +132,7 @@ def launch(
         order=order,
         microbatches=microbatches,
         record=record,
+        on_nonfinite=on_nonfinite,
     )
     if executor == "inline":
         return _inline(assignment, name, deadline)

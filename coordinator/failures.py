@@ -1,5 +1,6 @@
 """Chooses the cause among several failures: the worker that failed by itself, not the workers that waited for it."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
@@ -9,7 +10,15 @@ import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from antiphon.coordinator.versions import not_installed
-from antiphon.errors import AntiphonError, DeadlineError, RoundError, TransportError, WorkerDied, unstopped
+from antiphon.errors import (
+    AntiphonError,
+    DeadlineError,
+    NonfiniteError,
+    RoundError,
+    TransportError,
+    WorkerDied,
+    unstopped,
+)
 
 _GRACE = 2.0
 """Seconds for the other workers to report their own failures, after the first failure."""
@@ -62,8 +71,11 @@ def gather(
         others, _ = ray.wait(waiting, num_returns=len(waiting), timeout=_GRACE) if waiting else ([], [])
         _collect(others, names, results, failures)
         survivors = set(handles) - set(failures)
-        standing = _standing(survivors, handles)
+        standing: dict[str, Standing] = _asked(survivors, handles, "where")
         cause = cause_of(failures, standing, hosts)
+        if what == "play" and not isinstance(cause, WorkerDied | DeadlineError | TransportError):
+            wrong = [*filter(None, _asked(survivors, handles, "first_wrong").values()), cause]
+            cause = min(wrong, key=_appeared)
         if isinstance(cause, DeadlineError):
             _note_unreachable(cause, survivors - set(standing), hosts)
         raise cause
@@ -92,7 +104,7 @@ def cause_of(
     failures: the error of each failed worker. standing: what each other worker does. hosts: known addresses of the
     workers' nodes, for the error text.
     """
-    worker = min(failures, key=lambda name: _rank(failures[name]))
+    worker = min(failures, key=lambda name: (_rank(failures[name]), _appeared(failures[name])))
     error = failures[worker]
     if isinstance(error, RayActorError):
         missing = not_installed(f"worker {worker!r}", error)
@@ -156,11 +168,16 @@ def _rank(error: Exception) -> int:
     return 2 if isinstance(error, TransportError | DeadlineError) else 1
 
 
-def _standing(names: set[str], handles: Mapping[str, Any]) -> dict[str, Standing]:
-    """Ask the workers `names` what they do. Workers that do not answer in time are left out of the result."""
-    calls = {handles[name].where.remote(): name for name in names}
+def _appeared(error: Exception) -> tuple[float, int]:
+    """Return round and position of a number that is NaN or infinite: the first one is the cause. Others come later."""
+    return (error.round, error.position) if isinstance(error, NonfiniteError) else (math.inf, 0)
+
+
+def _asked(names: set[str], handles: Mapping[str, Any], method: str) -> dict[str, Any]:  # Any: what it returns
+    """Call a method of the workers `names`. Workers that do not answer in time are left out of the result."""
+    calls = {getattr(handles[name], method).remote(): name for name in names}
     ready = ray.wait(list(calls), num_returns=len(calls), timeout=_GRACE)[0] if calls else []
-    found: dict[str, Standing] = {}
+    found: dict[str, Any] = {}
     _collect(ready, calls, found, {})
     return found
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, create_model
 
 from antiphon.agents.specification import AgentSpecification
-from antiphon.coordinator.plan.assignment import assign
+from antiphon.coordinator.plan.assignment import OnNonfinite, assign
 from antiphon.coordinator.plan.placement import Placement, together
 from antiphon.coordinator.plan.schedule import Schedule
 from antiphon.coordinator.plan.step_order import OrderName
@@ -31,7 +31,8 @@ class Experiment(Table):
     deadline: largest time to wait for a message, in seconds. threads: number of torch threads of each worker.
     rounds_per_report: number of rounds in a batch; metrics are written after each batch.
     checkpoint_every: number of rounds between checkpoints. keep_checkpoints: number of newest checkpoints to keep.
-    on_nonfinite: "fail" ends the run when a loss or a parameter becomes NaN or infinite.
+    on_nonfinite: what happens if a value becomes NaN or infinite. "fail" ends the run, "skip-round" lets nobody move in
+    that round, "clip" replaces the value by a finite one, "warn" goes on. See docs/rounds.md.
     agent: settings of every player's agent (optimizer). players: settings that differ for single players, by name.
     placement: the workers on Ray and their resources.
     order: the pipeline schedule of a round; by default "zero-bubble" on several workers, else "gpipe".
@@ -50,7 +51,7 @@ class Experiment(Table):
     rounds_per_report: Count = 100
     checkpoint_every: Count = 5000
     keep_checkpoints: Count = 2
-    on_nonfinite: Literal["fail", "continue"] = "fail"
+    on_nonfinite: OnNonfinite = "fail"
     agent: AgentTable = AgentTable()
     players: dict[str, AgentTable] = Field(default={})
     placement: PlacementTable = PlacementTable()
@@ -119,7 +120,7 @@ class Experiment(Table):
     def launch(
         self, grammar: Grammar, agents: Mapping[str, AgentSpecification], placement: Placement | None, **more: Any
     ) -> Launched:  # Any: further arguments of `launch`
-        """Launch the grammar with this experiment's executor, transport, seed, threads, step order and deadline."""
+        """Launch the grammar with this experiment's executor, transport, seed, threads, step order, deadline, ..."""
         return launch(
             grammar,
             agents,
@@ -131,6 +132,7 @@ class Experiment(Table):
             order=self.order,
             microbatches=self.microbatches,
             deadline=self.deadline,
+            on_nonfinite=self.on_nonfinite,
             **more,
         )
 

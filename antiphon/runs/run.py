@@ -21,7 +21,6 @@ from antiphon.runs.evaluation import evaluate_folder
 from antiphon.runs.folder import RunFolder, check_place, default_paths
 from antiphon.runs.interrupts import Interrupts
 from antiphon.runs.metrics import Metrics, Record, finite
-from antiphon.runs.nonfinite import check_losses, check_parameters
 from antiphon.runs.preflight import preflight
 
 
@@ -148,9 +147,8 @@ class _Play:
         self._started, self.schedule = time.perf_counter(), game.assignment.schedule
 
     def first(self) -> None:
-        """Run the first round, before anything is written. Raises RoundError if a loss is not finite."""
+        """Run the first round, before anything is written."""
         self._batch(1)
-        self._check()
 
     def rest(self, folder: RunFolder) -> None:
         """Run all rounds after the first, and write metrics, checkpoints and the summary into the run folder.
@@ -162,9 +160,6 @@ class _Play:
             with Metrics(folder.path) as metrics:
                 self._batches(folder, metrics)
             folder.save(self._game, self._experiment.keep_checkpoints)
-            if self._experiment.on_nonfinite == "fail":
-                round, states = folder.newest()
-                check_parameters(states, round)
         except KeyboardInterrupt:
             self._conclude(folder, "aborted")
             raise
@@ -183,7 +178,6 @@ class _Play:
             self._batch(min(each - before % each, experiment.rounds - before))
             self.record = self.record.after(earlier)
             self._tell(metrics, folder)
-            self._check()
             if self._game.ending:
                 self._interrupts.asked = self._interrupts.asked or signal.SIGTERM
             passed = self.record.round // experiment.checkpoint_every > before // experiment.checkpoint_every
@@ -198,10 +192,6 @@ class _Play:
         settings = recipe.settings(self._experiment.table, played.round - 1) if recipe else {}
         self.played = played
         self.record = Record.of(played, now - self._started, now - began, settings)
-
-    def _check(self) -> None:
-        if self._experiment.on_nonfinite == "fail":
-            check_losses(self.played.losses)
 
     def _tell(self, metrics: Metrics, folder: RunFolder) -> None:
         metrics.write(self.record)
