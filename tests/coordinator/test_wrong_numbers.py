@@ -15,7 +15,7 @@ from antiphon.coordinator.nonfinite import refuse_nan
 from antiphon.coordinator.plan.assignment import Assignment, assign
 from antiphon.coordinator.plan.placement import spread, together
 from antiphon.coordinator.plan.steps import Query, Respond, Slot, Transfer
-from antiphon.errors import AgentError, GrammarError, NonfiniteError
+from antiphon.errors import AgentError, GrammarError, NonfiniteError, RoundError
 from antiphon.grammars import Factory, Grammar
 from antiphon.grammars.finite import all_finite, clipped, has_no_nan, is_finite
 from antiphon.grammars.library import backprop
@@ -23,7 +23,7 @@ from antiphon.grammars.query import Kind
 from antiphon.grammars.response import Tap
 from antiphon.transport.message import Phase
 from rigs.games import points
-from rigs.wrong_numbers import PLACES, SpoiltMoves, grammar
+from rigs.wrong_numbers import PLACES, Refusing, SpoiltMoves, grammar
 
 WRONG = (torch.nan, torch.inf, -torch.inf)
 AT, ROUNDS = 2, 5
@@ -82,6 +82,13 @@ def test_the_first_wrong_value_is_named_as_a_naive_search_finds_it(place, wrong,
         assert AUTHORS[place] in str(told)
     for part in (repr(told.worker), f"round {AT}", "expected finite numbers", "on_nonfinite"):
         assert part in str(told)
+
+
+def test_a_value_that_makes_the_code_of_a_user_raise_is_named_instead_of_the_exception():
+    executor = InlineExecutor(settled(grammar("data", middle=Refusing), "fail"))
+    with executor, pytest.raises(NonfiniteError, match="oracle 'Nature': its answer") as failure:
+        executor.play(ROUNDS)
+    assert isinstance(failure.value.__cause__, RoundError) and "no NaN, please" in str(failure.value.__cause__)
 
 
 @pytest.mark.parametrize("place", PLACES)

@@ -81,8 +81,21 @@ def spoiling(message: Tensor, mark: Tensor, wrong: float) -> Tensor:
     return spoiled(message, mark, wrong, True)
 
 
-def grammar(place: str, wrong: float = torch.nan, at: int = 2) -> Grammar:
-    """Make the grammar. place: where the number `wrong` appears in round `at`, one of PLACES; "" for nowhere."""
+class Refusing(Layer):
+    """A layer that raises ValueError when an input is NaN, as the code of a user may."""
+
+    def forward(self, input: Tensor, mark: Tensor) -> Tensor:
+        """Compute the layer, or raise."""
+        if input.isnan().any():
+            raise ValueError("no NaN, please")
+        return super().forward(input, mark)
+
+
+def grammar(place: str, wrong: float = torch.nan, at: int = 2, middle: type[Layer] = Layer) -> Grammar:
+    """Make the grammar. place: where the number `wrong` appears in round `at`, one of PLACES; "" for nowhere.
+
+    middle: class of the second layer.
+    """
     q, batch = QueryDraft(), Batch()
     sample = Question("sample", (), (EdgeType((batch, WIDTH)), EdgeType((batch, 1))))
     pay = Question("pay", (EdgeType((batch, 2)),), (EdgeType((batch, 1)),))
@@ -90,7 +103,7 @@ def grammar(place: str, wrong: float = torch.nan, at: int = 2) -> Grammar:
     nature = q.oracle("Nature", declaration)
     x, mark = nature.sample()
     hidden = q.player("First", nn.Linear, WIDTH, WIDTH)(x)
-    middle = q.player("Middle", Layer, WIDTH, wrong, place == "query", place == "gradient")(hidden, mark)
+    middle = q.player("Middle", middle, WIDTH, wrong, place == "query", place == "gradient")(hidden, mark)
     action = q.player("Actor", Layer, 2, wrong, place == "action", False)(middle, mark)
     played = q.player("Last", nn.Linear, WIDTH, 1)(middle)
     loss = q.loss("Loss", Factory.of(gap, wrong=wrong, here=place == "loss"))
