@@ -5,10 +5,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, final
+from typing import final
 
 from antiphon.coordinator.executor import Played
 from antiphon.coordinator.statistics import Nonfinite
+from antiphon.output_file import finite as finite
 from antiphon.runs.folder import cannot_be_written
 
 FILE = "metrics.jsonl"
@@ -131,8 +132,3 @@ def mean(values: Sequence[float]) -> float:
         return math.fsum(values) / len(values)
     except OverflowError:
         return math.fsum(value / len(values) for value in values)
-
-
-def finite(value: Any) -> Any:  # Any: JSON
-    """Return a copy of a JSON value in which None replaces infinities and NaN, which JSON cannot represent."""
-    return json.loads(json.dumps(value), parse_constant=lambda _: None)
