@@ -12,18 +12,18 @@ import torch
 from torch import Tensor
 
 from antiphon.agents.player import Player
-from antiphon.agents.shards import ELEMENTWISE, part
-from antiphon.agents.specification import AgentSpecification
+from antiphon.agents.shards import part
 from antiphon.coordinator.hosted import Hosted
 from antiphon.coordinator.plan import steps
 from antiphon.coordinator.plan.assignment import Assignment
-from antiphon.coordinator.plan.steps import LocalAction, LocalStep, Part, Slot, Step, share_of_batch
+from antiphon.coordinator.plan.steps import LocalAction, LocalStep, Slot, Step
+from antiphon.coordinator.shown import Shown
 from antiphon.coordinator.statistics import Nonfinite
 from antiphon.coordinator.values import flat
 from antiphon.errors import AntiphonError, NonfiniteError
 from antiphon.grammars.finite import LARGE, all_finite, clipped, has_no_nan, is_finite, may_be_wrong, wrong
 from antiphon.grammars.oracle import State
-from antiphon.grammars.query import Kind, Node, Port
+from antiphon.grammars.query import Kind, Node
 from antiphon.grammars.response import PARAMETERS, Deliver, Map, Product, Sum
 from antiphon.transport.memory import Value
 from antiphon.transport.message import Phase
@@ -36,8 +36,6 @@ _REMEDY_OF_ORACLE = f"Correct the data, or the code of the oracle. {_POLICIES}"
 _REMEDY_OF_MOVE = "This move cannot be taken back: lower the learning rate, or limit the gradients (clip_norm)."
 
 Play = Callable[[int], None]
-_SHOWN_BY_PARAMETERS = {*ELEMENTWISE} - {"Rprop"}
-"""Optimizers that make a parameter NaN or infinite if its gradient is. Rprop uses the gradient's sign alone."""
 
 
 @final
@@ -65,7 +63,6 @@ class FiniteCheck:
         self._hosted, self._values, self._key, self.skipping = hosted, values, key, ""
         microbatches = any(action.microbatch is not None for action in actions)
         self._at_once = microbatches or self._policy in ("clip", "skip-round")
-        self._readers = [action for action in actions if isinstance(action, steps.Query | steps.Respond)]
         self._found = 0
         self._places: dict[str, Nonfinite] = {}
         self._together: dict[int, Slot] = {}
@@ -75,9 +72,7 @@ class FiniteCheck:
         self._total, self._apart = 0.0, False
         query = self._grammar.query
         self._actions = {port for node in query.nodes if node.kind is Kind.ORACLE for port in node.inputs}
-        self._shown = {
-            each.message for each in self._grammar.response.deliveries if _is_shown(assignment.agents[each.player])
-        }
+        self._shown = Shown(assignment, hosted)
 
     def checked(self, action: LocalAction, play: Play) -> Play:
         """Return a function of the round that plays an action, and then tests what must be tested at once.
@@ -90,7 +85,8 @@ class FiniteCheck:
             return lambda round: None if self.skipping else play(round)
         slots = self._made(action)
         at_once = [slot for slot in slots if self._at_once or slot.port in self._actions]
-        later = [slot for slot in slots if slot not in at_once and not self._shows_later(action, slot)]
+        later = [slot for slot in slots if slot not in at_once and not self._shown.is_shown(action, slot)]
+        later += [] if self._at_once else self._shown.to_test(action)
         self._together |= {self._key(slot): slot for slot in later}
         self._several |= any(slot.port.index == PARAMETERS for slot in later) or bool(self._hosted.shared)
         return self._tested(action, play, at_once) if at_once else play
@@ -110,31 +106,10 @@ class FiniteCheck:
 
         return play
 
-    def _shows_later(self, action: LocalAction, slot: Slot) -> bool:
-        """Whether another tested value of this worker is wrong in the same round if this value is.
-
-        A chain of linear layers, ReLU and tanh that reads a NaN computes NaN. If it reads a response that is NaN or
-        infinite, its gradient is, unless a ReLU multiplies that number by 0; it then has no influence.
-        """
-        if slot.port in self._shown:
-            return True
-        if isinstance(action, steps.Respond) and not isinstance(self._grammar.response.by_name[action.node], Product):
-            return False
-        readers = (each for each in self._readers if slot in each.reads and each.when == action.when)
-        asked = ((self._asked(reader), share_of_batch(reader)) for reader in readers)
-        return any(node is not None and self._hosted.gray_box(node, of).shows_nan for node, of in asked)
-
-    def _asked(self, reader: steps.Query | steps.Respond) -> Node | None:
-        """Return the node whose outputs or gradient a step computes; None if what it computes may hide a NaN."""
-        if isinstance(reader, steps.Query):
-            node = self._grammar.query.by_name[reader.node]
-            return None if node.kind is Kind.ORACLE else node
-        node = self._grammar.response.by_name[reader.node]
-        own = reader.part is not Part.UPSTREAM and isinstance(node, Product) and node.parameters
-        return self._grammar.query.by_name[node.of] if own and Port(node.name, PARAMETERS) in self._shown else None
-
     def settle(self, round: int) -> NonfiniteError | None:
         """Test all values and parameters of the round together. Return the first wrong one, if the policy is "fail"."""
+        if not self._together and not self._moved:
+            return None
         get = self._values.get
         found = [value for key in self._together if (value := get(key)) is not None]
         for moved in self._moved:
@@ -377,11 +352,6 @@ class RoundCheck:
 def first(errors: Iterable[NonfiniteError]) -> NonfiniteError:
     """Return the error of the earliest round and step."""
     return min(errors, key=lambda error: (error.round, error.position))
-
-
-def _is_shown(agent: AgentSpecification) -> bool:
-    """Whether parameters show after a move that the gradient was NaN or infinite. So the gradient needs no test."""
-    return agent.in_place and agent.optimizer in _SHOWN_BY_PARAMETERS and agent.clip_value is None
 
 
 def refuse_nan(states: Mapping[str, State], source: str) -> None:
