@@ -83,6 +83,10 @@ class WorkerDied(RoundError):
     """The process of a worker has ended unexpectedly."""
 
 
+class WorkerStalled(WorkerDied):
+    """A worker neither answers nor makes progress. Recovery treats it like a dead worker."""
+
+
 class NonfiniteError(RoundError):
     """A number of a round became NaN or infinite.
 

@@ -5,16 +5,19 @@ import os
 import socket
 import uuid
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, final
 
 from antiphon.agents.specification import AgentSpecification, OnFailure
+from antiphon.coordinator.checkpoint import Labels, Manifest
 from antiphon.coordinator.executor import Executor, Played
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.plan.assignment import Assignment, OnNonfinite, assign
 from antiphon.coordinator.plan.placement import Placement, spread
 from antiphon.coordinator.plan.step_order import OrderName
+from antiphon.coordinator.storage import Place
 from antiphon.grammars.cadence import Cadence
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.numbers import Count, Natural, Positive, Seconds, Threads
@@ -23,6 +26,7 @@ from antiphon.grammars.typed import typed
 
 ExecutorName: TypeAlias = Literal["inline", "ray"]
 TransportName: TypeAlias = Literal["process-group", "object-store"]
+ChecksumChoice: TypeAlias = bool | Literal["between-machines"]
 Agents: TypeAlias = Mapping[str, AgentSpecification] | AgentSpecification
 
 
@@ -70,8 +74,18 @@ class Launched:
 
     @typed
     def save(self, folder: Path | str) -> None:
-        """Write a checkpoint (the states of all players, clones and oracles) into `folder`."""
-        self._executor.save(Path(folder))
+        """Write a checkpoint (the states of all players, clones and oracles) into `folder`.
+
+        folder: a path, or an address of fsspec such as `s3://bucket/run`.
+        """
+        self._executor.save(folder)
+
+    def begin_save(self, folder: Place, labels: Labels) -> Future[Manifest]:
+        """Copy all states now, and write them into the existing `folder` while the next rounds play.
+
+        labels: what else the manifest says. The future has the manifest, or the exception of the writing.
+        """
+        return self._executor.begin_save(folder, labels)
 
     def close(self) -> None:
         """Stop all workers, and then Ray if `launch` started it. May be called twice."""
@@ -95,12 +109,15 @@ def launch(
     placement: Placement | None = None,
     threads: Threads = 1,
     deadline: Seconds = 30.0,
+    checksum: ChecksumChoice = "between-machines",
     run: str | None = None,
     address: str | None = None,
     num_cpus: Threads | None = None,
     order: OrderName | None = None,
     microbatches: Count = 1,
     record: bool = False,
+    max_recoveries: Natural = 20,
+    history: Path | str | None = None,
     on_nonfinite: OnNonfinite = "fail",
 ) -> Launched:
     """Make all players, oracles and losses of a grammar, ready to run rounds.
@@ -113,8 +130,12 @@ def launch(
     one worker for each player, oracle and loss with "ray", and one worker for all with "inline".
     order, microbatches: the pipeline schedule of a round, and the number of micro-batches. The gradients are those of
     the whole batch.
-    threads: torch threads of each worker. deadline: seconds to wait for a message. record: whether to record the times
-    of all actions (`Played.recording`).
+    threads: torch threads of each worker. deadline: seconds to wait for a message. checksum: which messages
+    between workers carry a CRC32C, so that damaged ones are refused: all (true), none (false), or those that may cross
+    a network. record: whether to record the times of all actions (`Played.recording`).
+    max_recoveries: with "ray", the largest number of recoveries in an hour: after the death or the stall of a process,
+    the run goes on from its last checkpoint (or its beginning). 0 ends the run with an error instead. history: the file
+    of the run's history (`history.jsonl` of a run folder); a run that is resumed must name its old file.
     on_nonfinite: what happens if a value of a round becomes NaN or infinite: "fail" raises NonfiniteError, "skip-round"
     lets nobody move in that round, "clip" replaces the value by a finite one, "warn" notes it (`Played.nonfinite`).
     run: the run's name, unique on the cluster. address: address of a Ray cluster, or "local" to start Ray on this
@@ -136,7 +157,9 @@ def launch(
     )
     if executor == "inline":
         return _inline(assignment, name, deadline)
-    return _ray(assignment, name, transport, deadline, address, num_cpus)
+    settings = {"transport": transport, "deadline": deadline, "checksum": checksum}
+    recovery = int(max_recoveries), None if history is None else Path(history)
+    return _ray(assignment, name, settings, address, num_cpus, *recovery)
 
 
 @typed
@@ -189,16 +212,24 @@ def _inline(assignment: Assignment, name: str, deadline: float) -> Launched:
 
 
 def _ray(
-    assignment: Assignment, name: str, transport: str, deadline: float, address: str | None, num_cpus: int | None
+    assignment: Assignment,
+    name: str,
+    settings: dict[str, Any],  # Any: settings of `RayExecutor`
+    address: str | None,
+    num_cpus: int | None,
+    max_recoveries: int,
+    history: Path | None,
 ) -> Launched:
     # Imported here, so that inline runs do not import Ray.
     import ray
 
     from antiphon.coordinator.connection import Transport
+    from antiphon.coordinator.history import History
     from antiphon.deploy.bundles import bundles_of, cpus_for, gpus_for
     from antiphon.deploy.cluster import own_machine
     from antiphon.deploy.embedded import ray_session
     from antiphon.deploy.executor import RayExecutor
+    from antiphon.deploy.recovery import RecoveringExecutor
     from antiphon.deploy.satisfiable import refuse_unsatisfiable
 
     with contextlib.ExitStack() as scope:
@@ -208,7 +239,8 @@ def _ray(
         if address in (None, "local") and not ray.is_initialized():
             refuse_unsatisfiable(bundles_of(placement), [own_machine(cpus, gpus)], placement.strategy)
         scope.enter_context(ray_session(address, cpus, gpus))
-        settings = {"transport": Transport(transport), "deadline": deadline}
-        executor = scope.enter_context(RayExecutor(assignment, name, **settings))
+        settings |= {"transport": Transport(settings["transport"]), "history": History(history)}
+        executor = RecoveringExecutor(RayExecutor(assignment, name, **settings), max_recoveries)
+        scope.enter_context(executor)
         places = ray.get([worker.address.remote() for worker in executor.workers.values()])
         return Launched(executor, name, dict(zip(executor.workers, places, strict=True)), scope.pop_all())

@@ -2,13 +2,15 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
 
+from antiphon.coordinator.checkpoint import Labels, Manifest
 from antiphon.coordinator.plan.assignment import Assignment
 from antiphon.coordinator.recording import Recording
 from antiphon.coordinator.statistics import Nonfinite, Skipped, WorkerStatistics
+from antiphon.coordinator.storage import Place
 from antiphon.grammars.oracle import State
 
 Key = TypeVar("Key")
@@ -139,10 +141,18 @@ class Executor(Protocol):
         """Load states that `states` returned, by name. round: the next round to play."""
         ...
 
-    def save(self, folder: Path) -> None:
-        """Write a checkpoint into `folder`: two files per state, then a manifest.
+    def save(self, folder: Place, labels: Labels | None = None) -> None:
+        """Write a checkpoint into `folder`, which is made if it does not exist.
 
-        The manifest is written last, atomically.
+        labels: what else the manifest says. The manifest is written last. Raises OSError.
+        """
+        ...
+
+    def begin_save(self, folder: Place, labels: Labels | None = None) -> Future[Manifest]:
+        """Copy all states now, and write them while the next rounds play. The folder must exist.
+
+        Blocks until the copies are taken; if the last checkpoint is still being written, first until it is written.
+        The future has the result: the manifest, or the exception (OSError, AntiphonError).
         """
         ...
 

@@ -4,7 +4,7 @@ Each worker checks the values that it makes. If several values of a round are wr
 schedule is named, on every executor.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -22,7 +22,6 @@ from antiphon.coordinator.statistics import Nonfinite
 from antiphon.coordinator.values import flat
 from antiphon.errors import AntiphonError, NonfiniteError
 from antiphon.grammars.finite import LARGE, all_finite, clipped, has_no_nan, is_finite, may_be_wrong, wrong
-from antiphon.grammars.oracle import State
 from antiphon.grammars.query import Kind, Node
 from antiphon.grammars.response import PARAMETERS, Deliver, Map, Product, Sum
 from antiphon.transport.memory import Value
@@ -352,18 +351,3 @@ class RoundCheck:
 def first(errors: Iterable[NonfiniteError]) -> NonfiniteError:
     """Return the error of the earliest round and step."""
     return min(errors, key=lambda error: (error.round, error.position))
-
-
-def refuse_nan(states: Mapping[str, State], source: str) -> None:
-    """Raise NonfiniteError if a parameter in saved states is NaN. The message names the parameter, its owner, `source`.
-
-    states: the states of players, clones and oracles, by name. source: from where the states come, such as a folder.
-    Infinity is allowed, because a module may hold a mask of -inf.
-    """
-    for owner, state in states.items():
-        for name, value in state.get("parameters", {}).items():
-            if may_be_wrong(value.dtype) and not has_no_nan(value):
-                raise NonfiniteError(
-                    f"{source}: parameter {name!r} of {owner!r} holds NaN in {int(wrong(value, False).sum())} of "
-                    f"{value.numel()} numbers; expected none. Load an older checkpoint."
-                )

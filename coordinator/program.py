@@ -3,9 +3,9 @@
 import time
 from array import array
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, MutableSequence, Sequence
 from functools import reduce
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from torch import Tensor
 from antiphon.agents.shards import is_sharded
 from antiphon.coordinator.brake import Brake
 from antiphon.coordinator.devices import operator_on
+from antiphon.coordinator.entries import Cursor, Entry, Play, play_round
 from antiphon.coordinator.hosted import Hosted
 from antiphon.coordinator.moves import moves_of
 from antiphon.coordinator.nonfinite import FiniteCheck, RoundCheck
@@ -21,7 +22,6 @@ from antiphon.coordinator.plan.assignment import Assignment
 from antiphon.coordinator.plan.microbatches import fraction
 from antiphon.coordinator.plan.steps import LocalAction, Part, Share, Slot, share_of_batch
 from antiphon.coordinator.recording import Track, clock
-from antiphon.coordinator.rounds import Cursor, Entry, Play, play_round
 from antiphon.coordinator.statistics import RoundTally, Skipped, WorkerStatistics
 from antiphon.coordinator.streams import begun, is_of_antiphon
 from antiphon.coordinator.values import added, flat
@@ -37,7 +37,7 @@ Answer: TypeAlias = Callable[[Sequence[Tensor], int], tuple[Tensor, ...]]
 
 
 class LocalProgram:
-    """Plays the actions of one worker. Other threads may read `cursor`."""
+    """Plays the actions of one worker. Other threads may read `cursor`. `noted[0]` is set to each round that begins."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class LocalProgram:
             self._unused.update(self._uses)
         if assignment.record:
             self._plays = [self._timed(position, play) for position, play in enumerate(self._plays)]
-        self.cursor = Cursor(worker, actions)
+        self.cursor, self.noted = Cursor(worker, actions), cast(MutableSequence[int], [-1])
         self._agenda = Agenda(zip((action.when for action in actions), self.entries, strict=True))
 
     def play(self, first: int, rounds: int, brake: Brake) -> WorkerStatistics:
@@ -84,6 +84,7 @@ class LocalProgram:
             for round in range(first, first + rounds):
                 if not brake.passes(round):
                     break
+                self.noted[0] = round
                 with check.of(round):
                     play_round(self._agenda.at(round), round)
                 self.finish_round()
@@ -114,6 +115,7 @@ class LocalProgram:
 
     def end(self) -> WorkerStatistics:
         """Wait until all sent messages have left, and return the statistics of the batch."""
+        self.cursor.at = self.noted[0], -1
         self._channel.settle()
         self._statistics.reports = self._hosted.report()
         self._statistics.digests = self._hosted.digests()

@@ -1,10 +1,13 @@
 """Finds NaN and infinity in tensors at almost no cost, and replaces them by finite numbers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 from torch._utils import _flatten_dense_tensors
+
+from antiphon.errors import NonfiniteError
+from antiphon.grammars.oracle import State
 
 _WIDER = {
     torch.float16: torch.float32,
@@ -95,3 +98,18 @@ def _total(value: Tensor) -> float | complex:
         return value.item()
     wider = _WIDER.get(value.dtype)
     return (value.sum() if wider is None else value.to(wider).sum()).item()
+
+
+def refuse_nan(states: Mapping[str, State], source: str) -> None:
+    """Raise NonfiniteError if a parameter in saved states is NaN. The message names the parameter, its owner, `source`.
+
+    states: the states of players, clones and oracles, by name. source: from where the states come, such as a folder.
+    Infinity is allowed, because a module may hold a mask of -inf.
+    """
+    for owner, state in states.items():
+        for name, value in state.get("parameters", {}).items():
+            if may_be_wrong(value.dtype) and not has_no_nan(value):
+                raise NonfiniteError(
+                    f"{source}: parameter {name!r} of {owner!r} holds NaN in {int(wrong(value, False).sum())} of "
+                    f"{value.numel()} numbers; expected none. Load an older checkpoint."
+                )

@@ -11,7 +11,7 @@ from antiphon.grammars.plain import backward_hooks_of, is_hooked
 from antiphon.oracles.autocast import Autocast, ScaledTape
 from antiphon.oracles.chain import ChainTape, chain_of
 from antiphon.oracles.kicks import kick_of
-from antiphon.oracles.losses import loss_of
+from antiphon.oracles.loss_tape import loss_of
 from antiphon.oracles.recomputed import RecomputedTape
 from antiphon.oracles.sharded import ShardedTape
 from antiphon.oracles.tape import AutogradTape, Products, Tape

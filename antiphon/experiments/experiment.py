@@ -16,7 +16,7 @@ from antiphon.errors import ExperimentError, GrammarError
 from antiphon.experiments.placement_table import PlacementTable
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.seeds import forked
-from antiphon.launching import Launched, launch
+from antiphon.launching import ChecksumChoice, Launched, launch
 from antiphon.plugins import GRAMMARS, made, nearest
 from antiphon.recipes import recipe_of
 from antiphon.recipes.common.recipe import Recipe
@@ -28,9 +28,15 @@ class Experiment(Table):
 
     grammar: name of a grammar of the library or of a plugin, whose own settings are a further field; or
     "module:factory" for a user's function, which is called with `arguments`.
-    deadline: largest time to wait for a message, in seconds. threads: number of torch threads of each worker.
+    deadline: largest time to wait for a message, in seconds. checksum: which messages between workers carry a CRC32C:
+    true (all), false (none), or "between-machines". threads: number of torch threads of each worker.
+    max_recoveries: on Ray, how often in an hour the run may go on from its last checkpoint after the death or the stall
+    of a process; 0 ends it instead.
     rounds_per_report: number of rounds in a batch; metrics are written after each batch.
-    checkpoint_every: number of rounds between checkpoints. keep_checkpoints: number of newest checkpoints to keep.
+    checkpoint_every, checkpoint_every_seconds: rounds and seconds after which a checkpoint is written, whichever comes
+    first. checkpoint_folder: where, as an address of fsspec; empty is the run folder. keep_checkpoints: number of
+    newest checkpoints to keep. keep_best: name of a metric whose best checkpoint is kept too, such as "losses/Loss".
+    best_is: whether its best value is the lowest or the highest.
     on_nonfinite: what happens if a value becomes NaN or infinite. "fail" ends the run, "skip-round" lets nobody move in
     that round, "clip" replaces the value by a finite one, "warn" goes on. See docs/rounds.md.
     agent: settings of every player's agent (optimizer). players: settings that differ for single players, by name.
@@ -48,9 +54,15 @@ class Experiment(Table):
     order: OrderName | None = None
     microbatches: Count = 1
     deadline: Seconds = 30.0
+    checksum: ChecksumChoice = "between-machines"
+    max_recoveries: Index = 20
     rounds_per_report: Count = 100
     checkpoint_every: Count = 5000
+    checkpoint_every_seconds: Seconds = 60.0
+    checkpoint_folder: str = ""
     keep_checkpoints: Count = 2
+    keep_best: str = ""
+    best_is: Literal["lowest", "highest"] = "lowest"
     on_nonfinite: OnNonfinite = "fail"
     agent: AgentTable = AgentTable()
     players: dict[str, AgentTable] = Field(default={})
@@ -114,13 +126,13 @@ class Experiment(Table):
 
         Raises PlacementError for a placement that is not possible.
         """
-        placement, order = self.placed(grammar), self.order
-        return assign(grammar, agents, placement=placement, order=order, microbatches=self.microbatches).schedule
+        settings = {"order": self.order, "microbatches": self.microbatches, "on_nonfinite": self.on_nonfinite}
+        return assign(grammar, agents, placement=self.placed(grammar), **settings).schedule
 
     def launch(
         self, grammar: Grammar, agents: Mapping[str, AgentSpecification], placement: Placement | None, **more: Any
     ) -> Launched:  # Any: further arguments of `launch`
-        """Launch the grammar with this experiment's executor, transport, seed, threads, step order, deadline, ..."""
+        """Launch the grammar with this experiment's executor, transport, seed, threads, step order and deadline."""
         return launch(
             grammar,
             agents,
@@ -133,6 +145,8 @@ class Experiment(Table):
             microbatches=self.microbatches,
             deadline=self.deadline,
             on_nonfinite=self.on_nonfinite,
+            checksum=self.checksum,
+            max_recoveries=self.max_recoveries,
             **more,
         )
 

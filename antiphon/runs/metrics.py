@@ -79,13 +79,17 @@ class Metrics:
     Raises RoundError, whose message names the file, if writing fails.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, resumed_at: int | None = None) -> None:
+        """Begin the files, or append to them. resumed_at: the round at which a resumed run continues.
+
+        Events of later rounds stay in TensorBoard's files; a mark makes TensorBoard ignore them.
+        """
         self._lines_path = folder / FILE
         try:
-            self._lines = self._lines_path.open("w")
+            self._lines = self._lines_path.open("w" if resumed_at is None else "a")
         except OSError as error:
             raise cannot_be_written(self._lines_path, error) from error
-        self._events = _events(folder)
+        self._events = _events(folder, resumed_at)
 
     def write(self, record: Record) -> None:
         """Write a record as one JSON line, and as one TensorBoard event if TensorBoard is installed."""
@@ -112,12 +116,37 @@ class Metrics:
         self.close()
 
 
-def _events(folder: Path):  # noqa: ANN202 - Events, or None where TensorBoard, an extra, is not installed
+def cut_back(folder: Path, round: int) -> Record | None:
+    """Remove the metrics of all rounds after `round` from `metrics.jsonl`. Return the last record that is left.
+
+    Raises RoundError if the file cannot be read or written.
+    """
+    path, kept, last = folder / FILE, [], None
+    try:
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True):
+            try:
+                record = Record(**json.loads(line))
+            except (ValueError, TypeError):
+                break  # the run was killed while it wrote this line
+            if not line.endswith("\n") or record.round > round:
+                break
+            kept, last = [*kept, line], record
+        draft = path.with_name(f"{FILE}.part")
+        draft.write_text("".join(kept), encoding="utf-8")
+        draft.replace(path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise cannot_be_written(path, error) from error
+    return last
+
+
+def _events(folder: Path, resumed_at: int | None):  # noqa: ANN202 - Events, or None where TensorBoard, an extra, is not installed
     try:
         from antiphon.runs.events import Events
     except ImportError:
         return None
-    return Events(folder)
+    return Events(folder, resumed_at)
 
 
 def mean(values: Sequence[float]) -> float:

@@ -12,6 +12,7 @@ from antiphon.coordinator.plan.step_order import OrderName, StepOrder
 from antiphon.errors import PlacementError
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.numbers import Count, Natural, Threads
+from antiphon.grammars.oracle import State
 from antiphon.grammars.process_state import ProcessState
 from antiphon.grammars.typed import typed
 
@@ -80,3 +81,15 @@ def assign(
     steps = StepOrder(order) if order else (StepOrder.ZERO_BUBBLE if len(placement.workers) > 1 else StepOrder.GPIPE)
     schedule = compile_schedule(grammar, placement, cadences, steps, microbatches, on_nonfinite == "skip-round")
     return Assignment(grammar, placement, schedule, complete, seed, threads, record, on_nonfinite)
+
+
+def for_any_placement(states: Mapping[str, State]) -> Mapping[str, State]:
+    """Return states that can be loaded under any placement, whatever placement they were saved under.
+
+    Where the agent (optimizer) of a player P is on another worker, the state of P has no agent, and a second state
+    `P@agent` has it. Here both names get the state with the agent.
+    """
+    with_agent = {name for name, state in states.items() if isinstance(state, Mapping) and state.get("agent")}
+    apart = {name: name.removesuffix("@agent") for name in with_agent if name.endswith("@agent")}
+    joined = {own: {**states[own], "agent": states[name]["agent"]} for name, own in apart.items() if own in states}
+    return {f"{name}@agent": states[name] for name in with_agent - apart.keys()} | {**states, **joined}

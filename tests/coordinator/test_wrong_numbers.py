@@ -11,13 +11,12 @@ from antiphon.agents.shards import ELEMENTWISE
 from antiphon.agents.specification import AgentSpecification
 from antiphon.agents.torch_agent import TorchAgent
 from antiphon.coordinator.inline import InlineExecutor
-from antiphon.coordinator.nonfinite import refuse_nan
 from antiphon.coordinator.plan.assignment import Assignment, assign
 from antiphon.coordinator.plan.placement import spread, together
 from antiphon.coordinator.plan.steps import Query, Respond, Slot, Transfer
 from antiphon.errors import AgentError, GrammarError, NonfiniteError, RoundError
 from antiphon.grammars import Factory, Grammar
-from antiphon.grammars.finite import all_finite, clipped, has_no_nan, is_finite
+from antiphon.grammars.finite import all_finite, clipped, has_no_nan, is_finite, refuse_nan
 from antiphon.grammars.library import backprop
 from antiphon.grammars.query import Kind
 from antiphon.grammars.response import Tap

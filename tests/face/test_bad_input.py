@@ -309,7 +309,7 @@ def test_evaluating_without_a_checkpoint(antiphon, place, tiny_backprop):
     (manifest,) = place.glob("mine/checkpoints/*/manifest.json")
     manifest.unlink()
     text = (
-        "'mine' has no complete checkpoint; expected one in checkpoints/. "
-        "Let a run write one first (key 'checkpoint_every')."
+        f"{str(place / 'mine/checkpoints')!r}: expected a complete checkpoint, found none. Let a run write one first "
+        "(key 'checkpoint_every'), or name a round that is there."
     )
     refused(antiphon("evaluate", "mine"), text, place)
