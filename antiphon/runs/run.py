@@ -202,7 +202,7 @@ class _Play:
         self._batch(1)
 
     def resume(self, resumed: Resumed) -> None:
-        """Load the states of a checkpoint into the game. Raises NonfiniteError for NaN, unless the run goes on anyway."""
+        """Load the states of a checkpoint into the game. With the policy "fail", raises NonfiniteError for NaN."""
         if self._experiment.on_nonfinite == "fail":
             refuse_nan(resumed.states, f"checkpoint of round {resumed.round} in {self._folder.path}")
         self._game.load(resumed.states, resumed.round)
