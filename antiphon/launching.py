@@ -14,7 +14,7 @@ from antiphon.agents.specification import AgentSpecification, OnFailure
 from antiphon.coordinator.checkpoint import Labels, Manifest
 from antiphon.coordinator.executor import Executor, Played
 from antiphon.coordinator.inline import InlineExecutor
-from antiphon.coordinator.plan.assignment import Assignment, assign
+from antiphon.coordinator.plan.assignment import Assignment, OnNonfinite, assign
 from antiphon.coordinator.plan.placement import Placement, spread
 from antiphon.coordinator.plan.step_order import OrderName
 from antiphon.coordinator.storage import Place
@@ -118,6 +118,7 @@ def launch(
     record: bool = False,
     max_recoveries: Natural = 20,
     history: Path | str | None = None,
+    on_nonfinite: OnNonfinite = "fail",
 ) -> Launched:
     """Make all players, oracles and losses of a grammar, ready to run rounds.
 
@@ -135,6 +136,8 @@ def launch(
     max_recoveries: with "ray", the largest number of recoveries in an hour: after the death or the stall of a process,
     the run goes on from its last checkpoint (or its beginning). 0 ends the run with an error instead. history: the file
     of the run's history (`history.jsonl` of a run folder); a run that is resumed must name its old file.
+    on_nonfinite: what happens if a value of a round becomes NaN or infinite: "fail" raises NonfiniteError, "skip-round"
+    lets nobody move in that round, "clip" replaces the value by a finite one, "warn" notes it (`Played.nonfinite`).
     run: the run's name, unique on the cluster. address: address of a Ray cluster, or "local" to start Ray on this
     machine. Raises ExperimentError, ClusterError, VersionError, PlacementError, OracleError, AgentError or
     TransportError, and then leaves nothing running.
@@ -150,6 +153,7 @@ def launch(
         order=order,
         microbatches=microbatches,
         record=record,
+        on_nonfinite=on_nonfinite,
     )
     if executor == "inline":
         return _inline(assignment, name, deadline)

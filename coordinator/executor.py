@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol, TypeVar
 from antiphon.coordinator.checkpoint import Labels, Manifest
 from antiphon.coordinator.plan.assignment import Assignment
 from antiphon.coordinator.recording import Recording
-from antiphon.coordinator.statistics import Skipped, WorkerStatistics
+from antiphon.coordinator.statistics import Nonfinite, Skipped, WorkerStatistics
 from antiphon.coordinator.storage import Place
 from antiphon.grammars.oracle import State
 
@@ -40,7 +40,7 @@ class Played:
     of the Response graph was computed.
     recording: when each worker played each action; None unless the assignment asks for it. skipped: per player, the
     moves that were left out because its agent failed. digests: per worker and replicated player, a digest of the
-    parameters. Equal digests mean equal bits.
+    parameters. Equal digests mean equal bits. nonfinite: where values were NaN or infinite, the first place first.
     """
 
     round: int
@@ -58,6 +58,7 @@ class Played:
     skipped: Mapping[str, Skipped] = field(default_factory=dict)
     digests: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     terms: Mapping[int, int] = field(default_factory=dict)
+    nonfinite: Mapping[str, Nonfinite] = field(default_factory=dict)
 
     @classmethod
     def of(cls, statistics: Iterable[WorkerStatistics], round: int, rounds: int) -> "Played":
@@ -85,8 +86,15 @@ class Played:
             recording=Recording.of({each.worker: each.track for each in statistics}),
             skipped={player: each for one in statistics for player, each in one.skipped.items()},
             digests={each.worker: each.digests for each in statistics if each.digests},
+            nonfinite=_first_first(statistics),
             terms=_total({number: len(at) for number, at in each.contributed.items()} for each in statistics),
         )
+
+
+def _first_first(statistics: Iterable[WorkerStatistics]) -> dict[str, Nonfinite]:
+    """Return what all workers found to be NaN or infinite, by worker and place, in the order of the rounds."""
+    found = {f"{each.worker}: {place}": what for each in statistics for place, what in each.nonfinite.items()}
+    return dict(sorted(found.items(), key=lambda item: (item[1].round, item[1].position)))
 
 
 def _total(counts: Iterable[Mapping[Key, int]]) -> Counter[Key]:

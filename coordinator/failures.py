@@ -1,5 +1,6 @@
 """Chooses the cause among several failures: the worker that failed by itself, not the workers that waited for it."""
 
+import math
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
@@ -14,6 +15,7 @@ from antiphon.coordinator.versions import not_installed
 from antiphon.errors import (
     AntiphonError,
     DeadlineError,
+    NonfiniteError,
     RoundError,
     TransportError,
     WorkerDied,
@@ -77,7 +79,11 @@ def gather(
         survivors = set(handles) - set(failures)
         standing = _standing(survivors, handles)
         rounds = {name: last_round(handles[name]) for name in handles}
-        raise cause_of(failures, standing, hosts, survivors - set(standing), rounds)
+        cause = cause_of(failures, standing, hosts, survivors - set(standing), rounds)
+        if what == "play" and not isinstance(cause, WorkerDied | DeadlineError | TransportError):
+            wrong = [*filter(None, _asked(survivors, handles, "first_wrong").values()), cause]
+            cause = min(wrong, key=_appeared)
+        raise cause
     return results
 
 
@@ -118,7 +124,7 @@ def cause_of(
     workers' nodes, for the error text. silent: workers that did not answer. rounds: the last round of each worker; None
     where it is unknown.
     """
-    worker = min(failures, key=lambda name: _rank(failures[name]))
+    worker = min(failures, key=lambda name: (_rank(failures[name]), _appeared(failures[name])))
     error = failures[worker]
     if isinstance(error, RayActorError):
         missing = not_installed(f"worker {worker!r}", error)
@@ -246,11 +252,20 @@ def _rank(error: Exception) -> int:
     return 2 if isinstance(error, DeadlineError) else 3 if isinstance(error, TransportError) else 1
 
 
+def _appeared(error: Exception) -> tuple[float, int]:
+    """Return round and position of a number that is NaN or infinite: the first one is the cause. Others come later."""
+    return (error.round, error.position) if isinstance(error, NonfiniteError) else (math.inf, 0)
+
+
 def _standing(names: set[str], handles: Mapping[str, Any]) -> dict[str, Standing]:
-    """Ask the workers `names` what they do. Workers that do not answer in time are left out of the result."""
-    calls = {handles[name].where.remote(): name for name in names}
+    return _asked(names, handles, "where")
+
+
+def _asked(names: set[str], handles: Mapping[str, Any], method: str) -> dict[str, Any]:  # Any: what it returns
+    """Call a method of the workers `names`. Workers that do not answer in time are left out of the result."""
+    calls = {getattr(handles[name], method).remote(): name for name in names}
     ready = ray.wait(list(calls), num_returns=len(calls), timeout=_GRACE)[0] if calls else []
-    found: dict[str, Standing] = {}
+    found: dict[str, Any] = {}
     _collect(ready, calls, found, {})
     return found
 

@@ -18,6 +18,7 @@ from antiphon.coordinator.devices import CPU
 from antiphon.coordinator.entries import Entry, play_round
 from antiphon.coordinator.executor import Played
 from antiphon.coordinator.hosted import Hosted
+from antiphon.coordinator.nonfinite import RoundCheck
 from antiphon.coordinator.plan.assignment import Assignment
 from antiphon.coordinator.plan.schedule import project
 from antiphon.coordinator.plan.steps import Receive, Send, Slot, Transfer
@@ -88,11 +89,11 @@ class InlineExecutor:
         return played
 
     def _play(self, rounds: int, interrupt: Deferred) -> Played:
-        first = self._boundary.last
+        first, check = self._boundary.last, RoundCheck([program.finite for program in self._programs])
         for program in self._programs:
             program.begin()
         for round in range(first, first + rounds):
-            with torch.no_grad():
+            with torch.no_grad(), check.of(round):
                 play_round(self._agenda.at(round), round)
             if self._watch is not None:
                 self._watch(round, dict(ChainMap(*(program.held() for program in self._programs))))

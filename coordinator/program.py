@@ -16,10 +16,11 @@ from antiphon.coordinator.devices import operator_on
 from antiphon.coordinator.entries import Cursor, Entry, Play, play_round
 from antiphon.coordinator.hosted import Hosted
 from antiphon.coordinator.moves import moves_of
+from antiphon.coordinator.nonfinite import FiniteCheck, RoundCheck
 from antiphon.coordinator.plan import steps
 from antiphon.coordinator.plan.assignment import Assignment
 from antiphon.coordinator.plan.microbatches import fraction
-from antiphon.coordinator.plan.steps import LocalAction, Part, Share, Slot
+from antiphon.coordinator.plan.steps import LocalAction, Part, Share, Slot, share_of_batch
 from antiphon.coordinator.recording import Track, clock
 from antiphon.coordinator.statistics import RoundTally, Skipped, WorkerStatistics
 from antiphon.coordinator.streams import begun, is_of_antiphon
@@ -54,16 +55,16 @@ class LocalProgram:
         """
         self.worker, self._hosted, self._channel = worker, hosted, channel
         self._grammar, self._record = assignment.grammar, assignment.record
-        self._values: Values = {}
+        self._values, self._running = Values(), Values()
         self._slots: dict[Slot, int] = {}
         self._parts: dict[int, tuple[Tensor, ...]] = {}
         self._uses: Counter[int] = Counter()
         self._unused: dict[int, int] = {}
-        self._running: Values = {}
         self._moves, self._joints = moves_of(actions, assignment.agents, hosted.agent_of)
         self.begin()
         self._actions = actions
-        self._plays = [self._compile(action) for action in actions]
+        self.finite = FiniteCheck(assignment, hosted, self._values, self._key, actions)
+        self._plays = [self.finite.checked(action, self._compile(action)) for action in actions]
         if not keep and any(action.microbatch is not None for action in actions):
             self._drop_early()
             self._unused.update(self._uses)
@@ -78,12 +79,14 @@ class LocalProgram:
         Raises what `play_round` raises.
         """
         self.begin()
+        check = RoundCheck([self.finite])
         with torch.no_grad():
             for round in range(first, first + rounds):
                 if not brake.passes(round):
                     break
                 self.noted[0] = round
-                play_round(self._agenda.at(round), round)
+                with check.of(round):
+                    play_round(self._agenda.at(round), round)
                 self.finish_round()
         return self.end()
 
@@ -116,6 +119,7 @@ class LocalProgram:
         self._channel.settle()
         self._statistics.reports = self._hosted.report()
         self._statistics.digests = self._hosted.digests()
+        self._statistics.nonfinite = self.finite.taken()
         self._statistics.seconds = time.perf_counter() - self._started
         return self._statistics
 
@@ -133,6 +137,7 @@ class LocalProgram:
             steps.Accumulate: self._accumulate,
             steps.Contribute: self._contribute,
             steps.Collect: self._collect,
+            steps.Vote: self.finite.vote,
         }
         return compilers[type(action)](action)
 
@@ -167,7 +172,7 @@ class LocalProgram:
 
     def _query(self, action: steps.Query) -> Play:
         node = self._grammar.query.by_name[action.node]
-        values, microbatch = self._values, _microbatch_of(action)
+        values, microbatch = self._values, share_of_batch(action)
         answer = self._hosted.answer(node, microbatch)
         reads, writes = self._keys(action.reads), self._keys(action.writes)
         if node.kind is Kind.LOSS:
@@ -206,7 +211,7 @@ class LocalProgram:
     def _respond(self, action: steps.Respond) -> Play:
         node = self._grammar.response.by_name[action.node]
         values, reads, writes = self._values, self._keys(action.reads), self._keys(action.writes)
-        microbatch = _microbatch_of(action)
+        microbatch = share_of_batch(action)
         match node:
             case Seed():
                 weight = self._seed(node, microbatch)
@@ -364,7 +369,7 @@ class LocalProgram:
         move = self._moves[action.player]
 
         def play(round: int) -> None:
-            reason = move(round)
+            reason = self.finite.skipping or move(round)
             if reason:
                 skipped = self._statistics.skipped
                 skipped[action.player] = Skipped(1, round, reason).after(skipped.get(action.player))
@@ -388,7 +393,3 @@ class LocalProgram:
 
     def _keys(self, slots: Sequence[Slot]) -> tuple[int, ...]:
         return tuple(map(self._key, slots))
-
-
-def _microbatch_of(action: steps.Query | steps.Respond) -> Share | None:
-    return action.writes[0].microbatch if action.writes else None

@@ -20,7 +20,7 @@ from antiphon.coordinator.sharding import join_group, leave_group, refuse_shared
 from antiphon.coordinator.statistics import WorkerStatistics
 from antiphon.coordinator.storage import folder_at
 from antiphon.coordinator.versions import Installed, versions
-from antiphon.errors import ProtocolError, WorkerDied
+from antiphon.errors import NonfiniteError, ProtocolError, WorkerDied
 from antiphon.grammars.oracle import State
 from antiphon.transport.channel import Channel
 from antiphon.transport.object_store import Mailbox
@@ -133,6 +133,14 @@ class Worker:
         awaits = action.edge.source if isinstance(action, Receive) else ""
         at_work = not isinstance(action, Send | Receive | Contribute | Collect)
         return Standing(round, describe(action), awaits, at_work)
+
+    @ray.method(concurrency_group="control")
+    def first_wrong(self) -> NonfiniteError | None:
+        """Return the first value of the current round that is NaN or infinite on this worker; None if there is none."""
+        program, assignment = self._program, self._assignment
+        if program is None or assignment is None or assignment.on_nonfinite != "fail":
+            return None
+        return program.finite.search(program.cursor.at[0])
 
     @ray.method(concurrency_group="mail")
     def deliver(self, edge: int, frame: bytes) -> None:

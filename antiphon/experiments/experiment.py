@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, create_model
 
 from antiphon.agents.specification import AgentSpecification
-from antiphon.coordinator.plan.assignment import assign
+from antiphon.coordinator.plan.assignment import OnNonfinite, assign
 from antiphon.coordinator.plan.placement import Placement, together
 from antiphon.coordinator.plan.schedule import Schedule
 from antiphon.coordinator.plan.step_order import OrderName
@@ -37,7 +37,8 @@ class Experiment(Table):
     first. checkpoint_folder: where, as an address of fsspec; empty is the run folder. keep_checkpoints: number of
     newest checkpoints to keep. keep_best: name of a metric whose best checkpoint is kept too, such as "losses/Loss".
     best_is: whether its best value is the lowest or the highest.
-    on_nonfinite: "fail" ends the run when a loss or a parameter becomes NaN or infinite.
+    on_nonfinite: what happens if a value becomes NaN or infinite. "fail" ends the run, "skip-round" lets nobody move in
+    that round, "clip" replaces the value by a finite one, "warn" goes on. See docs/rounds.md.
     agent: settings of every player's agent (optimizer). players: settings that differ for single players, by name.
     placement: the workers on Ray and their resources.
     order: the pipeline schedule of a round; by default "zero-bubble" on several workers, else "gpipe".
@@ -62,7 +63,7 @@ class Experiment(Table):
     keep_checkpoints: Count = 2
     keep_best: str = ""
     best_is: Literal["lowest", "highest"] = "lowest"
-    on_nonfinite: Literal["fail", "continue"] = "fail"
+    on_nonfinite: OnNonfinite = "fail"
     agent: AgentTable = AgentTable()
     players: dict[str, AgentTable] = Field(default={})
     placement: PlacementTable = PlacementTable()
@@ -125,8 +126,8 @@ class Experiment(Table):
 
         Raises PlacementError for a placement that is not possible.
         """
-        placement, order = self.placed(grammar), self.order
-        return assign(grammar, agents, placement=placement, order=order, microbatches=self.microbatches).schedule
+        settings = {"order": self.order, "microbatches": self.microbatches, "on_nonfinite": self.on_nonfinite}
+        return assign(grammar, agents, placement=self.placed(grammar), **settings).schedule
 
     def launch(
         self, grammar: Grammar, agents: Mapping[str, AgentSpecification], placement: Placement | None, **more: Any
@@ -143,6 +144,7 @@ class Experiment(Table):
             order=self.order,
             microbatches=self.microbatches,
             deadline=self.deadline,
+            on_nonfinite=self.on_nonfinite,
             checksum=self.checksum,
             max_recoveries=self.max_recoveries,
             **more,

@@ -5,9 +5,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, final
+from typing import final
 
 from antiphon.coordinator.executor import Played
+from antiphon.coordinator.statistics import Nonfinite
+from antiphon.output_file import finite as finite
 from antiphon.runs.folder import cannot_be_written
 
 FILE = "metrics.jsonl"
@@ -22,6 +24,7 @@ class Record:
     settings: numbers that depend on the round, such as the scale of the noise.
     skipped: number of parameter updates that were skipped since the first round, for each player whose agent failed.
     failures: the last failure of each such player, as text.
+    nonfinite: where values were NaN or infinite since the first round, and how often: see `Nonfinite`.
     """
 
     round: int
@@ -32,6 +35,7 @@ class Record:
     settings: Mapping[str, float]
     skipped: Mapping[str, int] = field(default_factory=dict)
     failures: Mapping[str, str] = field(default_factory=dict)
+    nonfinite: Mapping[str, Nonfinite] = field(default_factory=dict)
 
     @classmethod
     def of(cls, played: Played, seconds: float, batch_seconds: float, settings: Mapping[str, float]) -> "Record":
@@ -44,14 +48,19 @@ class Record:
         speed = played.rounds / max(batch_seconds, 1e-9)
         skipped = {player: each.moves for player, each in sorted(played.skipped.items())}
         failures = {player: f"round {each.round}: {each.reason}" for player, each in sorted(played.skipped.items())}
-        figures = losses, reports, dict(settings), skipped, failures
+        figures = losses, reports, dict(settings), skipped, failures, dict(played.nonfinite)
         return cls(played.round, round(seconds, 3), round(speed, 2), *figures)
 
     def after(self, earlier: "Record") -> "Record":
-        """Return a copy of this record to which the skipped updates and failures of an earlier record are added."""
+        """Return a copy of this record to which the counts and failures of an earlier record are added."""
         both = {*earlier.skipped, *self.skipped}
         skipped = {player: earlier.skipped.get(player, 0) + self.skipped.get(player, 0) for player in sorted(both)}
-        return replace(self, skipped=skipped, failures={**earlier.failures, **self.failures})
+        wrong = {
+            place: found.again(self.nonfinite[place].count) if place in self.nonfinite else found
+            for place, found in earlier.nonfinite.items()
+        }
+        failures = {**earlier.failures, **self.failures}
+        return replace(self, skipped=skipped, failures=failures, nonfinite={**self.nonfinite, **wrong})
 
     @property
     def scalars(self) -> Mapping[str, float]:
@@ -59,7 +68,8 @@ class Record:
         losses = {f"losses/{name}": value for name, value in self.losses.items()}
         told = {f"{name}/{key}": value for name, report in self.reports.items() for key, value in report.items()}
         skipped = {f"skipped/{player}": float(moves) for player, moves in self.skipped.items()}
-        return {**losses, **told, **self.settings, **skipped, "rounds_per_second": self.rounds_per_second}
+        wrong = {f"nonfinite/{place}": float(found.count) for place, found in self.nonfinite.items()}
+        return {**losses, **told, **self.settings, **skipped, **wrong, "rounds_per_second": self.rounds_per_second}
 
 
 @final
@@ -153,8 +163,3 @@ def mean(values: Sequence[float]) -> float:
         return math.fsum(values) / len(values)
     except OverflowError:
         return math.fsum(value / len(values) for value in values)
-
-
-def finite(value: Any) -> Any:  # Any: JSON
-    """Return a copy of a JSON value in which None replaces infinities and NaN, which JSON cannot represent."""
-    return json.loads(json.dumps(value), parse_constant=lambda _: None)

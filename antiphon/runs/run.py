@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from antiphon.coordinator.executor import Losses
 from antiphon.coordinator.history import HISTORY
 from antiphon.coordinator.plan.placement import Placement
 from antiphon.coordinator.plan.schedule import Schedule
@@ -17,6 +16,7 @@ from antiphon.coordinator.recording import Recording
 from antiphon.errors import AntiphonError, RoundError
 from antiphon.experiments.experiment import Experiment
 from antiphon.experiments.toml_io import toml
+from antiphon.grammars.finite import refuse_nan
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.oracle import State
 from antiphon.grammars.typed import typed
@@ -28,7 +28,6 @@ from antiphon.runs.folder import RunFolder, check_place, default_paths
 from antiphon.runs.identity import digest_of
 from antiphon.runs.interrupts import Interrupts
 from antiphon.runs.metrics import Metrics, Record, finite
-from antiphon.runs.nonfinite import check_losses, check_parameters
 from antiphon.runs.preflight import preflight
 
 PATIENCE = 30.0
@@ -196,16 +195,16 @@ class _Play:
         self._saving = Saving(
             game, cast.checkpoints, cast.experiment, digest_of(resolved(cast.experiment, cast.grammar))
         )
-        self._losses: Mapping[str, Losses] = {}
-        self._sound, self._rate = True, 0.0
+        self._rate = 0.0
 
     def first(self) -> None:
-        """Run the first round, before anything is written. Raises RoundError if a loss is not finite."""
+        """Run the first round, before anything is written."""
         self._batch(1)
-        self._check()
 
     def resume(self, resumed: Resumed) -> None:
-        """Load the states of a checkpoint into the game."""
+        """Load the states of a checkpoint into the game. With the policy "fail", raises NonfiniteError for NaN."""
+        if self._experiment.on_nonfinite == "fail":
+            refuse_nan(resumed.states, f"checkpoint of round {resumed.round} in {self._folder.path}")
         self._game.load(resumed.states, resumed.round)
         self.record = resumed.record
         self._started -= self.record.seconds
@@ -224,7 +223,6 @@ class _Play:
             if resumed is None or self.record.round > resumed.round:
                 self._save()
                 self._saving.finish()
-            self._check_parameters()
         except KeyboardInterrupt:
             self._conclude("aborted")
             raise
@@ -245,7 +243,6 @@ class _Play:
             self._batch(min(each - before % each, experiment.rounds - before, self._in_time()))
             self.record = self.record.after(earlier)
             self._tell(metrics)
-            self._check()
             if self._game.ending:
                 self._interrupts.asked = self._interrupts.asked or signal.SIGTERM
             self._saving.poll()
@@ -266,21 +263,9 @@ class _Play:
         now = time.perf_counter()
         recipe = self._experiment.recipe
         settings = recipe.settings(self._experiment.table, played.round - 1) if recipe else {}
-        self._losses, self.recording = played.losses, played.recording
+        self.recording = played.recording
         self._rate = played.rounds / max(now - began, 1e-9)
         self.record = Record.of(played, now - self._started, now - began, settings)
-
-    def _check(self) -> None:
-        if self._experiment.on_nonfinite == "fail":
-            try:
-                check_losses(self._losses)
-            except RoundError:
-                self._sound = False
-                raise
-
-    def _check_parameters(self) -> None:
-        if self._experiment.on_nonfinite == "fail":
-            check_parameters(self._game.states(), self._game.round)
 
     def _tell(self, metrics: Metrics) -> None:
         self._folder.check()
@@ -298,7 +283,7 @@ class _Play:
             self._saving.finish(PATIENCE)
         # `round` raises an error inside a round, where no state can be saved.
         with contextlib.suppress(AntiphonError, TimeoutError):
-            if self._sound and self._game.round == self.record.round:
+            if self._game.round == self.record.round:
                 self._save()
                 self._saving.finish(PATIENCE)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
 
 from antiphon.agents.specification import AgentSpecification
 from antiphon.coordinator.plan.compile import compile_schedule
@@ -15,14 +16,17 @@ from antiphon.grammars.oracle import State
 from antiphon.grammars.process_state import ProcessState
 from antiphon.grammars.typed import typed
 
+OnNonfinite: TypeAlias = Literal["fail", "skip-round", "clip", "warn"]
+
 
 @dataclass(frozen=True)
 class Assignment:
     """All of a run's settings: grammar, placement, schedule, agents, seed, threads.
 
     agents: one for each player. threads: torch's number of threads on every worker; another number may change the order
-    of sums in kernels. record: whether every worker records when it plays each action (`Played.recording`). state:
-    torch's settings for all workers, taken from the process that makes the assignment.
+    of sums in kernels. record: whether every worker records when it plays each action (`Played.recording`).
+    on_nonfinite: what happens if a value becomes NaN or infinite. state: torch's settings for all workers, taken from
+    the process that makes the assignment.
     """
 
     grammar: Grammar
@@ -32,6 +36,7 @@ class Assignment:
     seed: int = 0
     threads: int = 1
     record: bool = False
+    on_nonfinite: OnNonfinite = "fail"
     state: ProcessState = field(default_factory=ProcessState.here)
 
 
@@ -46,6 +51,7 @@ def assign(
     order: StepOrder | OrderName | None = None,
     microbatches: Count = 1,
     record: bool = False,
+    on_nonfinite: OnNonfinite = "fail",
 ) -> Assignment:
     """Return the assignment of a run of `grammar`, with its compiled schedule.
 
@@ -55,6 +61,9 @@ def assign(
     "zero-bubble". The default is "zero-bubble" with several workers, else "gpipe". microbatches: number of slices of
     the batch that a round plays separately; each slice needs a row for every replica. record: whether every worker
     records when it plays each action.
+    on_nonfinite: what happens if a value of a round becomes NaN or infinite. "fail" raises NonfiniteError. "clip"
+    replaces NaN by 0 and infinity by the nearest finite number. "skip-round" does the same, and nobody moves in that
+    round. "warn" only notes it.
     Raises PlacementError for an agent whose player does not exist.
     """
     players = [player.name for player in grammar.query.players]
@@ -70,8 +79,8 @@ def assign(
     placement = placement or together(grammar)
     cadences = {player: specification.cadence for player, specification in complete.items()}
     steps = StepOrder(order) if order else (StepOrder.ZERO_BUBBLE if len(placement.workers) > 1 else StepOrder.GPIPE)
-    schedule = compile_schedule(grammar, placement, cadences, steps, microbatches)
-    return Assignment(grammar, placement, schedule, complete, seed, threads, record)
+    schedule = compile_schedule(grammar, placement, cadences, steps, microbatches, on_nonfinite == "skip-round")
+    return Assignment(grammar, placement, schedule, complete, seed, threads, record, on_nonfinite)
 
 
 def for_any_placement(states: Mapping[str, State]) -> Mapping[str, State]:
