@@ -4,7 +4,7 @@ import contextlib
 import os
 import socket
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, final
@@ -15,11 +15,15 @@ from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.plan.assignment import Assignment, assign
 from antiphon.coordinator.plan.placement import Placement, spread
 from antiphon.coordinator.plan.step_order import OrderName
+from antiphon.envs.available_memory import available_memory
+from antiphon.errors import PlacementError
 from antiphon.grammars.cadence import Cadence
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.numbers import Count, Natural, Positive, Seconds, Threads
 from antiphon.grammars.oracle import State
 from antiphon.grammars.typed import typed
+from antiphon.transport.message import Edge
+from antiphon.transport.shared_pair import SharedLayout
 
 ExecutorName: TypeAlias = Literal["inline", "ray"]
 TransportName: TypeAlias = Literal["process-group", "object-store"]
@@ -203,8 +207,20 @@ def _ray(
         cpus, gpus = num_cpus or max(os.cpu_count() or 1, cpus_for(placement)), gpus_for(placement)
         if address in (None, "local") and not ray.is_initialized():
             refuse_unsatisfiable(bundles_of(placement), [own_machine(cpus, gpus)], placement.strategy)
+            _refuse_beyond_memory(assignment.schedule.edges.values())
         scope.enter_context(ray_session(address, cpus, gpus))
         settings = {"transport": Transport(transport), "deadline": deadline}
         executor = scope.enter_context(RayExecutor(assignment, name, **settings))
         places = ray.get([worker.address.remote() for worker in executor.workers.values()])
         return Launched(executor, name, dict(zip(executor.workers, places, strict=True)), scope.pop_all())
+
+
+def _refuse_beyond_memory(edges: Iterable[Edge]) -> None:
+    """Raise PlacementError if the buffers of all edges need more memory than this machine has available."""
+    needed, available = SharedLayout(list(edges)).size, available_memory()
+    if available is not None and needed > available:
+        raise PlacementError(
+            f"the messages between the workers need buffers of {needed} bytes; expected at most the {available} bytes "
+            "of memory that are available on this machine. Make the batch smaller, let players share workers (`fuse`), "
+            "or use a machine with more memory."
+        )

@@ -18,12 +18,11 @@ from antiphon.agents.specification import AgentSpecification
 from antiphon.coordinator.devices import CPU, generators, on_device, operator_on
 from antiphon.coordinator.heap import keep_freed_memory
 from antiphon.coordinator.plan.assignment import Assignment
-from antiphon.coordinator.plan.coupling import coupling
 from antiphon.coordinator.plan.placement import Precision
 from antiphon.coordinator.plan.schedule import Schedule
 from antiphon.coordinator.plan.steps import Part, Query, Respond, Share
 from antiphon.coordinator.streams import Begin, beginning, draws_from_torch_alone, is_of_antiphon
-from antiphon.errors import FOREIGN, AntiphonError, GrammarError, OracleError, PlacementError, ProtocolError, unstopped
+from antiphon.errors import FOREIGN, AntiphonError, GrammarError, OracleError, ProtocolError, unstopped
 from antiphon.grammars.oracle import Box, Oracle, State
 from antiphon.grammars.query import CloneDeclaration, Kind, NamedOracle, Node, PlayerDeclaration
 from antiphon.grammars.response import Map, Product, ResponseNode
@@ -59,8 +58,6 @@ class Hosted:
         self._round = 0
         self.torch_alone = True  # whether all code begun here draws from torch's streams alone
         _refuse_shared(self.players)
-        for name in self.players:
-            self._refuse_coupled(name)
 
     def begins_query(self, node: Node, microbatch: Share | None = None) -> Begin:
         """Return a function of the round that seeds the random streams for a node of the Query graph.
@@ -279,28 +276,6 @@ class Hosted:
         owners = {node.name: node.owner for node in self._grammar.query.nodes if node.kind is Kind.PLAYER}
         own = (each.of for step, each in self._responded if each.parameters and step.part is not Part.UPSTREAM)
         return Counter(owners.get(node, "") for node in own)
-
-    def _refuse_coupled(self, player: str) -> None:
-        """Raise PlacementError if a player's batch is divided although an output depends on several examples."""
-        query, by_name = self._grammar.query, self._grammar.query.by_name
-        mine = (
-            step for step in self._assignment.schedule.steps if isinstance(step, Query) and step.worker == self.worker
-        )
-        uses = (step for step in mine if by_name[step.node].kind is Kind.PLAYER and by_name[step.node].owner == player)
-        step = next((step for step in uses if step.writes[0].part), None)
-        if step is None or player in self._assignment.placement.coupled:
-            return
-        node, slot = by_name[step.node], step.writes[0]
-        asked = [query.type_of(port) for port in node.inputs]
-        found = coupling(self.players[player].module, asked, query.sizes, self.device)
-        divisions = (slot.share, "replicas"), (slot.microbatch, "micro-batches")
-        parts = " and ".join(f"{part.of} {name}" for part, name in divisions if part)
-        if found:
-            raise PlacementError(
-                f"player {player!r} has {parts} and couples the examples of a batch: {found}. Expected each example "
-                "to be played by itself, since the player sees a slice of the batch at a time. Leave the batch whole, "
-                "or accept that it then learns otherwise (`accept_batch_coupling`)."
-            )
 
     def _player(self, player: PlayerDeclaration, agent: AgentSpecification | None) -> Player:
         seed = stream(self._assignment.seed, "player", player.seeded_as)

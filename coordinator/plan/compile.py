@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from antiphon.coordinator.plan import steps
-from antiphon.coordinator.plan.microbatches import in_microbatches, read_whole
+from antiphon.coordinator.plan.microbatches import in_microbatches, read_whole, refuse_coupled
 from antiphon.coordinator.plan.placement import Placement, locate
 from antiphon.coordinator.plan.replicas import applies_to_parts, batch_of, divided
 from antiphon.coordinator.plan.schedule import Schedule
@@ -68,6 +68,7 @@ class _Compiler:
         refuse_unshardable(grammar, placement, self.divided)
         self.microbatches = [Share(index, microbatches) for index in range(microbatches)]
         self.separate = in_microbatches(grammar, placement, microbatches)
+        refuse_coupled(grammar, placement, self.divided, self.separate[Phase.QUERY], microbatches)
         self.totals = {
             slot
             for slot in read_whole(grammar, self.separate[Phase.RESPONSE])
