@@ -1,5 +1,6 @@
 """The objects that live on one worker: players, agents, clones, oracles, and the operators that compute with them."""
 
+import copy
 import functools
 import hashlib
 from collections import Counter
@@ -13,10 +14,12 @@ from torch import Tensor
 from torch.distributed.device_mesh import DeviceMesh
 
 from antiphon.agents.clone import Clone
+from antiphon.agents.past_parameters import PastParameters
 from antiphon.agents.player import Player
 from antiphon.agents.specification import AgentSpecification
 from antiphon.coordinator.devices import CPU, generators, on_device, operator_on
 from antiphon.coordinator.heap import keep_freed_memory
+from antiphon.coordinator.past import Past
 from antiphon.coordinator.plan.assignment import Assignment
 from antiphon.coordinator.plan.placement import Precision
 from antiphon.coordinator.plan.schedule import Schedule
@@ -54,10 +57,20 @@ class Hosted:
         }
         self.oracles = {oracle.name: self._oracle(oracle) for oracle in query.oracles if oracle.name in here}
         self.clones = {clone.name: self._clone(clone) for clone in query.clones if clone.player in self.players}
+        self.past, self._turn = Past(assignment, self.players, self.clones), 0
         self._operators: dict[tuple[str, Share | None], Operator] = {}
         self._round = 0
         self.torch_alone = True  # whether all code begun here draws from torch's streams alone
         _refuse_shared(self.players)
+
+    def of_turn(self, turn: int) -> "Hosted":
+        """Return a view of the same objects for the rounds r with r = `turn` modulo the number of rounds in flight.
+
+        The view has operators of its own. They use the parameters that the schedule says for these rounds.
+        """
+        view = copy.copy(self)
+        view._turn, view._operators, view.torch_alone = turn, {}, True
+        return view
 
     def begins_query(self, node: Node, microbatch: Share | None = None) -> Begin:
         """Return a function of the round that seeds the random streams for a node of the Query graph.
@@ -94,6 +107,8 @@ class Hosted:
 
     def code(self, node: Node) -> object:
         """Return the object whose code runs when `node` is queried: a module, an oracle or a factory."""
+        if (older := self.past.module(node, self._turn)) is not None:
+            return older
         match node.kind:
             case Kind.PLAYER:
                 return self.players[node.owner].module
@@ -136,13 +151,20 @@ class Hosted:
             ],
             len(node.inputs),
             toward,
-            self.players[node.owner].parameters if parameters else (),
+            self._learned(node) if parameters else (),
             self._answers[node.name, microbatch],
             node.owner in self._sharded,
             self._responses[node.owner] <= 1 and share is None,
             self.device if node.owner in self._assignment.placement.recomputed else None,
             self.begins_query(node, microbatch),
         )
+
+    def _learned(self, node: Node) -> tuple[Tensor, ...]:
+        """Return the parameters of a player's query whose gradients are asked: the newest, or those of its age."""
+        older = self.past.module(node, self._turn)
+        if older is None:
+            return self.players[node.owner].parameters
+        return tuple(each for each in older.parameters() if each.requires_grad)
 
     def answer(
         self, node: Node, microbatch: Share | None = None
@@ -234,10 +256,14 @@ class Hosted:
                     "what `states` of the same grammar and placement returned. Load that."
                 ) from error
 
-    def _stateful(self) -> dict[str, Player | Clone | Oracle]:
-        """Return this worker's objects with a state, by name. An agent without its module is named `player@agent`."""
+    def _stateful(self) -> dict[str, Player | Clone | Oracle | PastParameters]:
+        """Return this worker's objects with a state, by name.
+
+        An agent without its module is named `player@agent`, the past parameters of a player or clone `name@past`.
+        """
         apart = {f"{name}@agent": agent for name, agent in self.agents.items()}
-        return {**self.players, **apart, **self.clones, **self.oracles}
+        past = {f"{name}@past": each for name, each in self.past.kept.items()}
+        return {**self.players, **apart, **past, **self.clones, **self.oracles}
 
     def report(self) -> dict[str, dict[str, float]]:
         """Return the numbers that each oracle reports since the last call, by oracle. Empty reports are left out."""
