@@ -14,6 +14,7 @@ from antiphon.coordinator.executor import Executor, Played
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.plan.assignment import Assignment, assign
 from antiphon.coordinator.plan.placement import Placement, spread
+from antiphon.coordinator.plan.staleness import Staleness
 from antiphon.coordinator.plan.step_order import OrderName
 from antiphon.envs.available_memory import available_memory
 from antiphon.errors import PlacementError
@@ -104,6 +105,7 @@ def launch(
     num_cpus: Threads | None = None,
     order: OrderName | None = None,
     microbatches: Count = 1,
+    staleness: Staleness = 0,
     record: bool = False,
 ) -> Launched:
     """Make all players, oracles and losses of a grammar, ready to run rounds.
@@ -116,6 +118,8 @@ def launch(
     one worker for each player, oracle and loss with "ray", and one worker for all with "inline".
     order, microbatches: the pipeline schedule of a round, and the number of micro-batches. The gradients are those of
     the whole batch.
+    staleness: a query may use parameters of this many rounds ago, so that rounds overlap; one number for all passes of
+    the Query graph, or one by pass. A response is the gradient at the parameters of its query. 0: the newest ones.
     threads: torch threads of each worker. deadline: seconds to wait for a message. record: whether to record the times
     of all actions (`Played.recording`).
     run: the run's name, unique on the cluster. address: address of a Ray cluster, or "local" to start Ray on this
@@ -132,6 +136,7 @@ def launch(
         threads=threads,
         order=order,
         microbatches=microbatches,
+        staleness=staleness,
         record=record,
     )
     if executor == "inline":

@@ -20,7 +20,7 @@ from antiphon.launching import Launched, launch
 from antiphon.plugins import GRAMMARS, made, nearest
 from antiphon.recipes import recipe_of
 from antiphon.recipes.common.recipe import Recipe
-from antiphon.recipes.common.tables import AgentTable, Arguments, Count, EvaluationTable, Index, Seconds, Table
+from antiphon.recipes.common.tables import Ages, AgentTable, Arguments, Count, EvaluationTable, Index, Seconds, Table
 
 
 class Experiment(Table):
@@ -36,6 +36,8 @@ class Experiment(Table):
     placement: the workers on Ray and their resources.
     order: the pipeline schedule of a round; by default "zero-bubble" on several workers, else "gpipe".
     microbatches: number of micro-batches into which a round divides the batch.
+    staleness: how many rounds old the parameters of queries are: a number, or a table with one for each pass of the
+    Query graph (`staleness.act = 1`). Rounds then overlap.
     """
 
     grammar: str
@@ -46,6 +48,7 @@ class Experiment(Table):
     threads: Count = 1
     order: OrderName | None = None
     microbatches: Count = 1
+    staleness: Ages = 0
     deadline: Seconds = 30.0
     rounds_per_report: Count = 100
     checkpoint_every: Count = 5000
@@ -113,8 +116,14 @@ class Experiment(Table):
 
         Raises PlacementError for a placement that is not possible.
         """
-        placement, order = self.placed(grammar), self.order
-        return assign(grammar, agents, placement=placement, order=order, microbatches=self.microbatches).schedule
+        return assign(
+            grammar,
+            agents,
+            placement=self.placed(grammar),
+            order=self.order,
+            microbatches=self.microbatches,
+            staleness=self.staleness,
+        ).schedule
 
     def launch(
         self, grammar: Grammar, agents: Mapping[str, AgentSpecification], placement: Placement | None, **more: Any
@@ -130,6 +139,7 @@ class Experiment(Table):
             threads=self.threads,
             order=self.order,
             microbatches=self.microbatches,
+            staleness=self.staleness,
             deadline=self.deadline,
             **more,
         )
