@@ -20,7 +20,7 @@ from antiphon.launching import Launched, launch
 from antiphon.plugins import GRAMMARS, made, nearest
 from antiphon.recipes import recipe_of
 from antiphon.recipes.common.recipe import Recipe
-from antiphon.recipes.common.tables import Ages, AgentTable, Arguments, Count, EvaluationTable, Index, Seconds, Table
+from antiphon.recipes.common.tables import AgentTable, Ages, Arguments, Count, EvaluationTable, Index, Seconds, Table
 
 
 class Experiment(Table):

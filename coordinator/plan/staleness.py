@@ -40,6 +40,19 @@ def stale_passes(grammar: Grammar, staleness: Staleness) -> Mapping[str, int]:
     return {name: int(age) for name, age in given.items() if age}
 
 
+def weaker(grammar: Grammar, staleness: Staleness) -> str:
+    """Return in one line how much weaker the guarantee is than that of exact rounds; "" without staleness."""
+    told = [
+        f"{age} round{'s' * (age > 1)} old in pass {name!r}" for name, age in stale_passes(grammar, staleness).items()
+    ]
+    if not told:
+        return ""
+    return (
+        f"staleness: queries use parameters {', '.join(told)}; what is promised of a response holds at the parameters "
+        "of its query, not at the newest ones"
+    )
+
+
 def ages(grammar: Grammar, placement: Placement, staleness: Staleness) -> Mapping[str, int]:
     """Return the queries to players and clones, each with the age of its parameters in rounds.
 
