@@ -81,7 +81,8 @@ def overlapping(grammar: Grammar, tasks: Sequence[Task], staleness: Staleness) -
 
     If all passes are stale, every response is delayed by the smallest age. Else the stale passes are played one round
     ahead of all other passes. A task needs no other task of its turn that plays a later round. Queries to one oracle
-    keep the order of their rounds.
+    keep the order of their rounds. In a pass that is played ahead, players come first, because an oracle on another
+    worker waits for them; oracles come last, because their answers may take long (environment steps).
     """
     stale = stale_passes(grammar, staleness)
     if not stale:
@@ -89,7 +90,8 @@ def overlapping(grammar: Grammar, tasks: Sequence[Task], staleness: Staleness) -
     owner = {node.name: node.owner for node in grammar.query.nodes if node.kind is Kind.ORACLE}
     early = [each.phase is Phase.QUERY and grammar.query.by_name[each.node].query_pass in stale for each in tasks]
     asked: dict[str, list[int]] = {}  # the late queries to each oracle
-    delay = min(stale.values()) if all(node.query_pass in stale for node in grammar.query.nodes) else 1
+    ahead = any(node.query_pass not in stale for node in grammar.query.nodes)
+    delay = 1 if ahead else min(stale.values())
     found = []
     for position, task in enumerate(tasks):
         oracle = owner.get(task.node, "") if task.phase is Phase.QUERY else ""
@@ -101,10 +103,11 @@ def overlapping(grammar: Grammar, tasks: Sequence[Task], staleness: Staleness) -
         oracle = owner.get(task.node, "")
         if early[position]:
             after = (*task.after, *(asked.get(oracle, ()) if oracle else ()))
-            found.append(replace(task, after=after, limits=None))
+            found.append(replace(task, after=after, limits=None, urgency=-1 if ahead and not oracle else None))
         else:
             after = tuple(each for each in task.after if not early[each])
-            found.append(replace(task, after=after, limits=None, delay=delay))
+            late = 0 if task.phase is Phase.QUERY else None  # the responses of its round wait for it
+            found.append(replace(task, after=after, limits=None, delay=delay, urgency=late))
     return found
 
 
