@@ -151,20 +151,13 @@ class Hosted:
             ],
             len(node.inputs),
             toward,
-            self._learned(node) if parameters else (),
+            (self.past.learned(node, self._turn) or self.players[node.owner].parameters) if parameters else (),
             self._answers[node.name, microbatch],
             node.owner in self._sharded,
             self._responses[node.owner] <= 1 and share is None,
             self.device if node.owner in self._assignment.placement.recomputed else None,
             self.begins_query(node, microbatch),
         )
-
-    def _learned(self, node: Node) -> tuple[Tensor, ...]:
-        """Return the parameters of a player's query whose gradients are asked: the newest, or those of its age."""
-        older = self.past.module(node, self._turn)
-        if older is None:
-            return self.players[node.owner].parameters
-        return tuple(each for each in older.parameters() if each.requires_grad)
 
     def answer(
         self, node: Node, microbatch: Share | None = None
@@ -257,10 +250,7 @@ class Hosted:
                 ) from error
 
     def _stateful(self) -> dict[str, Player | Clone | Oracle | PastParameters]:
-        """Return this worker's objects with a state, by name.
-
-        An agent without its module is named `player@agent`, the past parameters of a player or clone `name@past`.
-        """
+        """Return this worker's objects with a state, by name: `player@agent` for an agent without its module."""
         apart = {f"{name}@agent": agent for name, agent in self.agents.items()}
         past = {f"{name}@past": each for name, each in self.past.kept.items()}
         return {**self.players, **apart, **past, **self.clones, **self.oracles}

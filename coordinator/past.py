@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import final
 
-from torch import nn
+from torch import Tensor, nn
 
 from antiphon.agents.clone import Clone
 from antiphon.agents.past_parameters import PastParameters
@@ -43,6 +43,11 @@ class Past:
         """
         age = self._ages.get(node.name)
         return self.kept[node.owner].at(round - age) if age else None
+
+    def learned(self, node: Node, round: int) -> tuple[Tensor, ...]:
+        """Return the parameters whose gradients a response to `node` asks; () if they are the newest ones."""
+        older = self.module(node, round)
+        return () if older is None else tuple(each for each in older.parameters() if each.requires_grad)
 
     def keep(self, round: int) -> None:
         """Keep the parameters that all players and clones have now, at the start of `round`."""
