@@ -30,7 +30,8 @@ class PastParameters:
     @torch.no_grad()
     def keep(self, round: int) -> None:
         """Copy the parameters, which are those at the start of `round`, in place of the oldest ones."""
-        torch._foreach_copy_(self._held(round), list(self._live))
+        for own, newest in zip(self._held(round), self._live, strict=True):
+            own.copy_(newest)
 
     def state(self) -> State:
         """Return copies of the parameters of all kept rounds: a list of tensors for each module."""

@@ -1,6 +1,6 @@
 """Plays rounds that overlap: a round begins before the responses and moves of the rounds before it."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, TypeVar, final
 
 import torch
@@ -140,7 +140,7 @@ class RoundsInFlight:
         self.cursor = entry[0]
         play_round((entry,), round)
 
-    def held(self, round: int) -> Mapping[Slot, Tensor]:
+    def held(self, round: int) -> dict[Slot, Tensor]:
         """Return all values of `round` on this worker, by slot. `finish_round` drops these values."""
         return self._programs[round % len(self._programs)].held()
 

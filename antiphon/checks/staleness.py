@@ -48,7 +48,7 @@ def check_staleness(suite: Suite, staleness: Staleness, seed: int = 0, instances
     staleness: the ages in rounds, for all passes or by pass. seed: seed of the first game of each case. instances:
     number of games of each case; None uses the number that the case declares.
     """
-    found: dict[tuple[str, str], list[Measured]] = {}
+    found: dict[tuple[str, float], list[Measured]] = {}
     for case in suite.cases:
         for number in range(seed, seed + (instances or case.instances)):
             for what, each in _measured(in_float64(case.make(number)), staleness, number):

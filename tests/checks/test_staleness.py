@@ -1,6 +1,7 @@
 """The check of bounded staleness measures ages and gradients, and finds rounds that use other parameters."""
 
 import pytest
+import torch
 
 from antiphon.agents.past_parameters import PastParameters
 from antiphon.analysis.check import parsed_staleness
@@ -8,7 +9,7 @@ from antiphon.checks.check import check_grammar
 from antiphon.checks.staleness import AGES, GRADIENTS
 from antiphon.checks.suites.dac import SUITE
 from antiphon.coordinator.past import Past
-from antiphon.errors import ExperimentError
+from antiphon.errors import ExperimentError, RoundError
 from antiphon.grammars import Grammar
 from antiphon.grammars.random_grammars import sample_grammar
 
@@ -32,12 +33,19 @@ def test_acting_alone_may_be_stale():
 as_it_was = PastParameters.keep
 
 
+def quietly(self, rounds):
+    """Keep parameters without a trace: torch itself refuses a response whose parameters were written to."""
+    with torch.autograd._unsafe_preserve_version_counter(tuple(each for m in self._modules for each in m.parameters())):
+        for round in rounds:
+            as_it_was(self, round)
+
+
 @pytest.mark.parametrize(
     ("keep", "what"),
     [
-        (lambda self, round: as_it_was(self, round - 1), AGES),
+        (lambda self, round: quietly(self, [round - 1]), AGES),
         (lambda self, round: None, AGES),
-        (lambda self, round: [as_it_was(self, each) for each in range(3)], GRADIENTS),
+        (lambda self, round: quietly(self, range(3)), GRADIENTS),
     ],
 )
 def test_other_parameters_than_those_of_the_schedule_are_found(monkeypatch, keep, what):
@@ -45,6 +53,12 @@ def test_other_parameters_than_those_of_the_schedule_are_found(monkeypatch, keep
     monkeypatch.setattr(PastParameters, "keep", keep)
     rows = check_grammar(sample_grammar(3), instances=1, staleness=2).rows
     assert what in {row.guarantee for row in rows if row.failed}, rows
+
+
+def test_torch_refuses_a_response_whose_parameters_have_changed(monkeypatch):
+    monkeypatch.setattr(PastParameters, "keep", lambda self, round: [as_it_was(self, each) for each in range(3)])
+    with pytest.raises(RoundError, match="inplace"):
+        check_grammar(sample_grammar(3), instances=1, staleness=2)
 
 
 def test_a_response_at_the_newest_parameters_is_found(monkeypatch):
