@@ -4,7 +4,7 @@ import contextlib
 import os
 import socket
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,13 +16,18 @@ from antiphon.coordinator.executor import Executor, Played
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.plan.assignment import Assignment, OnNonfinite, assign
 from antiphon.coordinator.plan.placement import Placement, spread
+from antiphon.coordinator.plan.staleness import Staleness
 from antiphon.coordinator.plan.step_order import OrderName
 from antiphon.coordinator.storage import Place
+from antiphon.envs.available_memory import available_memory
+from antiphon.errors import PlacementError
 from antiphon.grammars.cadence import Cadence
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.numbers import Count, Natural, Positive, Seconds, Threads
 from antiphon.grammars.oracle import State
 from antiphon.grammars.typed import typed
+from antiphon.transport.message import Edge
+from antiphon.transport.shared_pair import SharedLayout
 
 ExecutorName: TypeAlias = Literal["inline", "ray"]
 TransportName: TypeAlias = Literal["process-group", "object-store"]
@@ -115,6 +120,7 @@ def launch(
     num_cpus: Threads | None = None,
     order: OrderName | None = None,
     microbatches: Count = 1,
+    staleness: Staleness = 0,
     record: bool = False,
     max_recoveries: Natural = 20,
     history: Path | str | None = None,
@@ -130,6 +136,8 @@ def launch(
     one worker for each player, oracle and loss with "ray", and one worker for all with "inline".
     order, microbatches: the pipeline schedule of a round, and the number of micro-batches. The gradients are those of
     the whole batch.
+    staleness: a query may use parameters of this many rounds ago, so that rounds overlap; one number for all passes of
+    the Query graph, or one by pass. A response is the gradient at the parameters of its query. 0: the newest ones.
     threads: torch threads of each worker. deadline: seconds to wait for a message. checksum: which messages
     between workers carry a CRC32C, so that damaged ones are refused: all (true), none (false), or those that may cross
     a network. record: whether to record the times of all actions (`Played.recording`).
@@ -152,6 +160,7 @@ def launch(
         threads=threads,
         order=order,
         microbatches=microbatches,
+        staleness=staleness,
         record=record,
         on_nonfinite=on_nonfinite,
     )
@@ -241,9 +250,21 @@ def _ray(
         cpus, gpus = num_cpus or max(os.cpu_count() or 1, cpus_for(placement)), gpus_for(placement)
         if address in (None, "local") and not ray.is_initialized():
             refuse_unsatisfiable(bundles_of(placement), [own_machine(cpus, gpus)], placement.strategy)
+            _refuse_beyond_memory(assignment.schedule.edges.values())
         scope.enter_context(ray_session(address, cpus, gpus))
         settings |= {"transport": Transport(settings["transport"]), "history": History(history)}
         executor = RecoveringExecutor(RayExecutor(assignment, name, **settings), max_recoveries)
         scope.enter_context(executor)
         places = ray.get([worker.address.remote() for worker in executor.workers.values()])
         return Launched(executor, name, dict(zip(executor.workers, places, strict=True)), scope.pop_all())
+
+
+def _refuse_beyond_memory(edges: Iterable[Edge]) -> None:
+    """Raise PlacementError if the buffers of all edges need more memory than this machine has available."""
+    needed, available = SharedLayout(list(edges)).size, available_memory()
+    if available is not None and needed > available:
+        raise PlacementError(
+            f"the messages between the workers need buffers of {needed} bytes; expected at most the {available} bytes "
+            "of memory that are available on this machine. Make the batch smaller, let players share workers (`fuse`), "
+            "or use a machine with more memory."
+        )

@@ -1,7 +1,6 @@
 """Write an output file, and check beforehand, before any work is done, that the file can be written."""
 
 import json
-import os
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -23,10 +22,17 @@ def check_output(path: Path, endings: Collection[str]) -> None:
 
 
 def check_folder(path: Path) -> None:
-    """Raise ExperimentError unless a file can be written at `path`."""
-    if path.is_dir() or not path.parent.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
-        reason = "it is a folder" if path.is_dir() else "permission denied"
-        raise unwritable(path, reason if path.parent.is_dir() else f"there is no folder {str(path.parent)!r}")
+    """Raise ExperimentError unless a file can be written at `path`. The file is opened, and removed if it was new."""
+    if not path.parent.is_dir():
+        raise unwritable(path, f"there is no folder {str(path.parent)!r}")
+    new = not path.exists()
+    try:
+        with path.open("ab"):
+            pass
+        if new:
+            path.unlink()
+    except OSError as error:
+        raise unwritable(path, "it is a folder" if path.is_dir() else error.strerror or type(error).__name__) from None
 
 
 def write(path: Path, content: str | bytes) -> None:

@@ -6,8 +6,9 @@ python -m benchmarks.dac_throughput [--rounds 300] [--repetitions 9]
 One step of Pendulum-v1 and one update a round; hidden layers of 400 and 300, batch 256, Adam, Gaussian noise, target
 networks that follow with 0.005. It needs Stable-Baselines3 (pip install stable-baselines3).
 
-A second table compares environment steps that overlap with learning to steps that do not. Each step of its environment
-only waits, without using the processor.
+Two more tables compare environment steps that overlap with learning to steps that do not: in one process, and on two
+workers with acting that may use older parameters. Each step of their environment only waits, without using the
+processor.
 """
 
 import argparse
@@ -39,6 +40,7 @@ from benchmarks.report import machine, table, write_section
 WIDTHS, BATCH, RATE, SOFT, GAMMA, SIGMA, STARTS = [400, 300], 256, 0.001, 0.005, 0.98, 0.1, 300
 THEIRS = {1: "Stable-Baselines3, 1 thread", 2: "Stable-Baselines3, 2 threads"}
 FUSED = [["Actor", "Nature", "Noise"], ["Critic", "Deviator", "BGE"]]
+APART = [["Nature", "Noise"], ["Actor", "Critic", "Deviator", "BGE"]]
 AGENTS = AgentSpecification.of("Adam", {"lr": RATE})
 COPIES, PERIOD = 4, 0.004
 
@@ -140,7 +142,6 @@ def overlapping(scope: ExitStack, rounds: int) -> dict[str, Callable[[], float]]
     """Return the ways to step several copies of `Device` in one process, by name: functions that return rounds per
     second.
     """
-    gymnasium.register("Device-v0", "benchmarks.dac_throughput:Device")
 
     def inline(**changes: Any) -> Callable[[], float]:  # Any: values of the experiment's table
         grammar = game(environment="Device-v0", envs=COPIES, **changes)
@@ -153,15 +154,36 @@ def overlapping(scope: ExitStack, rounds: int) -> dict[str, Callable[[], float]]
     }
 
 
+def acting(scope: ExitStack, rounds: int) -> dict[str, Callable[[], float]]:
+    """Return two workers that play one copy of `Device`, with acting by the newest and by older parameters, by name.
+
+    The values are functions that return rounds per second.
+    """
+    grammar, pool = game(environment="benchmarks.dac_throughput:Device"), Pool(8)
+    scope.callback(pool.close)
+    found = {}
+    for where, groups in (("environment and Actor together", FUSED), ("environment apart", APART)):
+        for age in (0, 1):
+            assignment = assign(grammar, AGENTS, placement=spread(grammar, groups), staleness={"act": age})
+            run = RayExecutor(assignment, f"acting-{len(found)}", pool=pool)
+            found[f"{where}, acting {age} rounds old"] = ours(scope.enter_context(run), rounds)
+    return found
+
+
 def measure(rounds: int, repetitions: int) -> str:
     """Measure everything in turn, and return the report as text."""
+    gymnasium.register("Device-v0", "benchmarks.dac_throughput:Device")
+    with ray_session(num_cpus=16), ExitStack() as scope:
+        old = in_turn(acting(scope, rounds // 3), repetitions)
+        ahead = _rates(old, list(old)[::2])
     with ray_session(num_cpus=16), ExitStack() as scope:
         both = _rates(in_turn(contestants(scope, rounds), repetitions), list(THEIRS.values()))
     with ExitStack() as scope:
         steps = overlapping(scope, rounds // 3)
         late = _rates(in_turn(steps, repetitions), list(steps)[:2])
     waiting = f"{COPIES} copies of a pendulum whose step waits {PERIOD * 1e3:g} ms without the processor, inline:"
-    return f"{both}\n\n{waiting}\n\n{late}"
+    workers = "One copy of this pendulum, on two workers of Ray, with acting that may use older parameters:"
+    return f"{both}\n\n{waiting}\n\n{late}\n\n{workers}\n\n{ahead}"
 
 
 def _rates(found: Times, bases: Sequence[str]) -> str:

@@ -68,12 +68,19 @@ def data(sizes: Sizes) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def ours(
-    sizes: Sizes, order: StepOrder, microbatches: int, parts: int, pool: Pool, scope: ExitStack, skip: bool = False
+    sizes: Sizes,
+    order: StepOrder,
+    microbatches: int,
+    parts: int,
+    pool: Pool,
+    scope: ExitStack,
+    skip: bool = False,
+    staleness: int = 0,
 ) -> Play:
     """Start the pipeline on Ray with a player for each layer. Return the function that plays rounds.
 
     order: order of the steps. parts: number of pieces of the network on each worker. skip: whether there is a skip
-    connection.
+    connection. staleness: age of the parameters in queries, in rounds.
     """
     names = [f"Layer{index}" for index in range(sizes.layers)]
     layers = dict(zip(names, layer_factories(sizes), strict=True))
@@ -85,8 +92,9 @@ def ours(
     groups = [[name for name in worker_of if worker_of[name] == worker] for worker in range(sizes.workers)]
     placement = spread(grammar, fuse=groups)
     agent = AgentSpecification.of("SGD", {"lr": RATE})
-    assignment = assign(grammar, agent, placement=placement, order=order, microbatches=microbatches)
-    name = f"{order}-{parts}-{microbatches}-{skip}"
+    how = {"order": order, "microbatches": microbatches, "staleness": staleness}
+    assignment = assign(grammar, agent, placement=placement, **how)
+    name = f"{order}-{parts}-{microbatches}-{skip}-{staleness}"
     return scope.enter_context(RayExecutor(assignment, name, pool=pool)).play
 
 
@@ -125,6 +133,9 @@ def measured(sizes: Sizes, microbatches: int, pool: Pool) -> Times:
         if microbatches % sizes.workers == 0:
             found[INTERLEAVED] = theirs(sizes, INTERLEAVED, microbatches, 2, scope)
         found["antiphon, 1f1b, a skip"] = ours(sizes, StepOrder.ONE_F_ONE_B, microbatches, 1, pool, scope, skip=True)
+        for age in (1, 2):
+            name = f"antiphon, zero-bubble, staleness {age}"
+            found[name] = ours(sizes, StepOrder.ZERO_BUBBLE, microbatches, 1, pool, scope, staleness=age)
         rounds = max(2, round(0.5 / seconds_a_round(plain, 3)))
         measures: Mapping[str, Callable[[], float]] = {
             name: partial(seconds_a_round, play, rounds) for name, play in found.items()
@@ -142,7 +153,7 @@ def main() -> None:
     torch.set_num_threads(1)
     reports = []
     with ray_session(num_cpus=64):
-        pool = Pool(sizes.workers * 6)
+        pool = Pool(sizes.workers * 8)
         try:
             for count in counts:
                 rows = rows_of(measured(sizes, count, pool), PLAIN, scale=1e3)

@@ -1,5 +1,6 @@
 """The objects that live on one worker: players, agents, clones, oracles, and the operators that compute with them."""
 
+import copy
 import functools
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,18 +13,19 @@ from torch import Tensor
 from torch.distributed.device_mesh import DeviceMesh
 
 from antiphon.agents.clone import Clone
+from antiphon.agents.past_parameters import PastParameters
 from antiphon.agents.player import Player
 from antiphon.agents.specification import AgentSpecification
 from antiphon.coordinator.devices import CPU, generators, operator_on
 from antiphon.coordinator.heap import keep_freed_memory
+from antiphon.coordinator.past import Past
 from antiphon.coordinator.plan.assignment import Assignment, for_any_placement
-from antiphon.coordinator.plan.coupling import coupling
 from antiphon.coordinator.plan.placement import Precision
 from antiphon.coordinator.plan.schedule import Schedule
 from antiphon.coordinator.plan.steps import Part, Query, Respond, Share
 from antiphon.coordinator.streams import Begin, beginning, draws_from_torch_alone, is_of_antiphon
 from antiphon.coordinator.values import digest
-from antiphon.errors import FOREIGN, AntiphonError, GrammarError, OracleError, PlacementError, ProtocolError, unstopped
+from antiphon.errors import FOREIGN, AntiphonError, GrammarError, OracleError, ProtocolError, unstopped
 from antiphon.grammars.oracle import Box, Oracle, State
 from antiphon.grammars.query import CloneDeclaration, Kind, NamedOracle, Node, PlayerDeclaration
 from antiphon.grammars.response import Map, Product, ResponseNode
@@ -56,12 +58,20 @@ class Hosted:
         }
         self.oracles = {oracle.name: self._oracle(oracle) for oracle in query.oracles if oracle.name in here}
         self.clones = {clone.name: self._clone(clone) for clone in query.clones if clone.player in self.players}
+        self.past, self._turn = Past(assignment, self.players, self.clones), 0
         self._operators: dict[tuple[str, Share | None], Operator] = {}
         self._round = 0
         self.torch_alone = True  # whether all code begun here draws from torch's streams alone
         _refuse_shared(self.players)
-        for name in self.players:
-            self._refuse_coupled(name)
+
+    def of_turn(self, turn: int) -> "Hosted":
+        """Return a view of the same objects for the rounds r with r = `turn` modulo the number of rounds in flight.
+
+        The view has operators of its own. They use the parameters that the schedule says for these rounds.
+        """
+        view = copy.copy(self)
+        view._turn, view._operators, view.torch_alone = turn, {}, True
+        return view
 
     def begins_query(self, node: Node, microbatch: Share | None = None) -> Begin:
         """Return a function of the round that seeds the random streams for a node of the Query graph.
@@ -98,6 +108,8 @@ class Hosted:
 
     def code(self, node: Node) -> object:
         """Return the object whose code runs when `node` is queried: a module, an oracle or a factory."""
+        if (older := self.past.module(node, self._turn)) is not None:
+            return older
         match node.kind:
             case Kind.PLAYER:
                 return self.players[node.owner].module
@@ -140,7 +152,7 @@ class Hosted:
             ],
             len(node.inputs),
             toward,
-            self.players[node.owner].parameters if parameters else (),
+            (self.past.learned(node, self._turn) or self.players[node.owner].parameters) if parameters else (),
             self._answers[node.name, microbatch],
             node.owner in self._sharded,
             self._responses[node.owner] <= 1 and share is None,
@@ -240,10 +252,11 @@ class Hosted:
                     "what `states` of the same grammar returned. Load that."
                 ) from error
 
-    def _stateful(self) -> dict[str, Player | Clone | Oracle]:
-        """Return this worker's objects with a state, by name. An agent without its module is named `player@agent`."""
+    def _stateful(self) -> dict[str, Player | Clone | Oracle | PastParameters]:
+        """Return this worker's objects with a state, by name: `player@agent` for an agent without its module."""
         apart = {f"{name}@agent": agent for name, agent in self.agents.items()}
-        return {**self.players, **apart, **self.clones, **self.oracles}
+        past = {f"{name}@past": each for name, each in self.past.kept.items()}
+        return {**self.players, **apart, **past, **self.clones, **self.oracles}
 
     def report(self) -> dict[str, dict[str, float]]:
         """Return the numbers that each oracle reports since the last call, by oracle. Empty reports are left out."""
@@ -282,28 +295,6 @@ class Hosted:
         owners = {node.name: node.owner for node in self._grammar.query.nodes if node.kind is Kind.PLAYER}
         own = (each.of for step, each in self._responded if each.parameters and step.part is not Part.UPSTREAM)
         return Counter(owners.get(node, "") for node in own)
-
-    def _refuse_coupled(self, player: str) -> None:
-        """Raise PlacementError if a player's batch is divided although an output depends on several examples."""
-        query, by_name = self._grammar.query, self._grammar.query.by_name
-        mine = (
-            step for step in self._assignment.schedule.steps if isinstance(step, Query) and step.worker == self.worker
-        )
-        uses = (step for step in mine if by_name[step.node].kind is Kind.PLAYER and by_name[step.node].owner == player)
-        step = next((step for step in uses if step.writes[0].part), None)
-        if step is None or player in self._assignment.placement.coupled:
-            return
-        node, slot = by_name[step.node], step.writes[0]
-        asked = [query.type_of(port) for port in node.inputs]
-        found = coupling(self.players[player].module, asked, query.sizes, self.device)
-        divisions = (slot.share, "replicas"), (slot.microbatch, "micro-batches")
-        parts = " and ".join(f"{part.of} {name}" for part, name in divisions if part)
-        if found:
-            raise PlacementError(
-                f"player {player!r} has {parts} and couples the examples of a batch: {found}. Expected each example "
-                "to be played by itself, since the player sees a slice of the batch at a time. Leave the batch whole, "
-                "or accept that it then learns otherwise (`accept_batch_coupling`)."
-            )
 
     def _player(self, player: PlayerDeclaration, agent: AgentSpecification | None) -> Player:
         seed = stream(self._assignment.seed, "player", player.seeded_as)

@@ -15,9 +15,10 @@ from antiphon.coordinator.background import in_background
 from antiphon.coordinator.boundary import Boundary, Deferred, checked_rounds
 from antiphon.coordinator.checkpoint import Cut, Labels, Manifest, Writer, clear, cut, write_manifest
 from antiphon.coordinator.devices import CPU
-from antiphon.coordinator.entries import Entry, play_round
+from antiphon.coordinator.entries import play_round
 from antiphon.coordinator.executor import Played
 from antiphon.coordinator.hosted import Hosted
+from antiphon.coordinator.in_flight import RoundsInFlight, Turns
 from antiphon.coordinator.nonfinite import RoundCheck
 from antiphon.coordinator.plan.assignment import Assignment
 from antiphon.coordinator.plan.schedule import project
@@ -27,7 +28,7 @@ from antiphon.coordinator.program import LocalProgram
 from antiphon.coordinator.storage import Folder, Place, folder_at
 from antiphon.grammars.oracle import State
 from antiphon.grammars.seeds import forked
-from antiphon.grammars.when import Agenda, When
+from antiphon.grammars.when import Agenda
 from antiphon.transport.channel import Channel
 from antiphon.transport.local import Exchange, LocalChannel
 from antiphon.transport.message import Session
@@ -89,9 +90,15 @@ class InlineExecutor:
         return played
 
     def _play(self, rounds: int, interrupt: Deferred) -> Played:
-        first, check = self._boundary.last, RoundCheck([program.finite for program in self._programs])
+        first = self._boundary.last
         for program in self._programs:
             program.begin()
+        for each in self._flights:
+            each.begin()
+        if self._flights:
+            self._play_overlapping(first, rounds, interrupt)
+            return self._played(first)
+        check = RoundCheck([program.finite for program in self._programs])
         for round in range(first, first + rounds):
             with torch.no_grad(), check.of(round):
                 play_round(self._agenda.at(round), round)
@@ -101,7 +108,27 @@ class InlineExecutor:
                 program.finish_round()
             if interrupt.asked:
                 break
-        statistics = [program.end() for program in self._programs]
+        return self._played(first)
+
+    def _play_overlapping(self, first: int, rounds: int, interrupt: Deferred) -> None:
+        for due, ended in self._turns.play(first, rounds, lambda round: round == first or not interrupt.asked):
+            for (flight, position), round in due:
+                with torch.no_grad(), self._check(round).of(round, ends=False):
+                    flight.step(position, round)
+            if ended is None:
+                continue
+            self._check(ended).end(ended)
+            if self._watch is not None:
+                self._watch(ended, dict(ChainMap(*(flight.held(ended) for flight in self._flights))))
+            for flight in self._flights:
+                flight.finish_round(ended)
+
+    def _check(self, round: int) -> RoundCheck:
+        return RoundCheck([flight.finite(round) for flight in self._flights])
+
+    def _played(self, first: int) -> Played:
+        """End the batch of rounds that began with round `first`: audit its statistics, and return the result."""
+        statistics = [program.end() for program in (*self._programs, *self._flights)]
         rounds = statistics[0].rounds
         audit(self.assignment.schedule, statistics, first, rounds)
         return Played.of(statistics, first + rounds, rounds)
@@ -188,34 +215,41 @@ class InlineExecutor:
             self._hosted = {
                 name: Hosted(self.assignment, name, self._device) for name in self.assignment.placement.names
             }
-            self._agenda = Agenda(self._merge(session))
+            self._open(session)
 
-    def _merge(self, session: Session) -> list[tuple[When, Entry]]:
-        """Make the channels and programs of all workers. Return all of their actions in the schedule's order.
+    def _open(self, session: Session) -> None:
+        """Make the channels and programs of all workers. Merge all of their actions in the schedule's order.
 
-        Each action is returned with the rounds in which it is played. A transfer becomes two actions: the send of one
-        worker, directly followed by the receive of the other worker.
+        A transfer becomes two actions: the send of one worker, directly followed by the receive of the other worker.
         """
-        schedule, exchange = self.assignment.schedule, Exchange()
+        schedule, exchange, keep = self.assignment.schedule, Exchange(), self._watch is not None
         self._channels = [
             onto(LocalChannel(session, name, exchange, schedule.carried_by(name)), self._hosted[name].device)
             for name in schedule.workers
         ]
-        self._programs = []
-        places: dict[object, Entry] = {}
+        places: dict[object, tuple[str, int]] = {}
+        parts = {}
         for name, channel in zip(schedule.workers, self._channels, strict=True):
             channel.open()
             actions = project(schedule, name)
-            program = LocalProgram(self.assignment, name, actions, self._hosted[name], channel, self._watch is not None)
-            self._programs.append(program)
-            for action, entry in zip(actions, program.entries, strict=True):
+            parts[name] = self.assignment, name, actions, self._hosted[name], channel, keep
+            for position, action in enumerate(actions):
                 half = isinstance(action, Send | Receive)
-                places[(type(action), action.edge.number) if half else id(action)] = entry
+                places[(type(action), action.edge.number) if half else id(action)] = name, position
         halves = [
             [(half, step.edge.number) for half in (Send, Receive)] if isinstance(step, Transfer) else [id(step)]
             for step in schedule.steps
         ]
-        return [(step.when, places[key]) for step, keys in zip(schedule.steps, halves, strict=True) for key in keys]
+        merged = [(step, *places[key]) for step, keys in zip(schedule.steps, halves, strict=True) for key in keys]
+        programs, flights = {}, {}
+        if schedule.in_flight == 1:
+            programs = {name: LocalProgram(*each) for name, each in parts.items()}
+            entries = {name: each.entries for name, each in programs.items()}
+            self._agenda = Agenda((step.when, entries[name][position]) for step, name, position in merged)
+        else:
+            flights = {name: RoundsInFlight(*each) for name, each in parts.items()}
+            self._turns = Turns((step.when, step.delay, (flights[name], position)) for step, name, position in merged)
+        self._programs, self._flights = list(programs.values()), list(flights.values())
 
     @contextmanager
     def _own_process(self, torch_alone: bool = False) -> Iterator[None]:

@@ -47,11 +47,12 @@ class LocalProgram:
         hosted: Hosted,
         channel: Channel,
         keep: bool = False,
+        beside: "LocalProgram | None" = None,
     ) -> None:
         """Compile the actions of `worker` into functions of the round.
 
         keep: keep all values until the end of the round, for `held`. Else a round with micro-batches drops each value
-        after its last use.
+        after its last use. beside: a program of this worker with which this one shares the moves and the statistics.
         """
         self.worker, self._hosted, self._channel = worker, hosted, channel
         self._grammar, self._record = assignment.grammar, assignment.record
@@ -60,10 +61,14 @@ class LocalProgram:
         self._parts: dict[int, tuple[Tensor, ...]] = {}
         self._uses: Counter[int] = Counter()
         self._unused: dict[int, int] = {}
+        self._beside = beside
         self._moves, self._joints = moves_of(actions, assignment.agents, hosted.agent_of)
+        if beside is not None:
+            self._moves, self._joints = beside._moves, []
         self.begin()
         self._actions = actions
-        self.finite = FiniteCheck(assignment, hosted, self._values, self._key, actions)
+        checks = assignment, hosted, self._values, self._key, actions
+        self.finite = FiniteCheck(*checks, beside.finite if beside else None)
         self._plays = [self.finite.checked(action, self._compile(action)) for action in actions]
         if not keep and any(action.microbatch is not None for action in actions):
             self._drop_early()
@@ -97,8 +102,8 @@ class LocalProgram:
 
     def begin(self) -> None:
         """Begin a batch of rounds: replace the statistics by empty ones, and start to measure the time."""
-        self._statistics, self._started = WorkerStatistics(self.worker), time.perf_counter()
-        self._statistics.track = Track(clock()) if self._record else None
+        self._started, track = time.perf_counter(), Track(clock()) if self._record else None
+        self._statistics = self._beside._statistics if self._beside else WorkerStatistics(self.worker, track=track)
         for joint in self._joints:
             joint.renew()
 

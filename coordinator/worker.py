@@ -11,6 +11,7 @@ from antiphon.coordinator.connection import Connection, connect
 from antiphon.coordinator.devices import enter, look, settle
 from antiphon.coordinator.failures import Standing
 from antiphon.coordinator.hosted import Hosted
+from antiphon.coordinator.in_flight import RoundsInFlight
 from antiphon.coordinator.plan.assignment import Assignment
 from antiphon.coordinator.plan.schedule import project
 from antiphon.coordinator.plan.steps import Collect, Contribute, Receive, Send, describe
@@ -38,7 +39,7 @@ class Worker:
 
     def __init__(self) -> None:
         self._hosted: Hosted | None = None
-        self._program: LocalProgram | None = None
+        self._program: LocalProgram | RoundsInFlight | None = None
         self._channel: Channel | None = None
         self._mailbox: Mailbox | None = None
         self._brake = Brake()
@@ -92,7 +93,8 @@ class Worker:
         own = self._name, _host(), self._mailbox, self._hosted.device
         self._channel = connect(connection, self._assignment.schedule, *own)
         self._channel.open()
-        self._program = LocalProgram(self._assignment, self._name, self._actions, self._hosted, self._channel)
+        kind = RoundsInFlight if self._assignment.schedule.in_flight > 1 else LocalProgram
+        self._program = kind(self._assignment, self._name, self._actions, self._hosted, self._channel)
         self._program.noted = shared_round(round_file(ray.get_runtime_context().current_actor))
 
     @ray.method(concurrency_group="play")

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from antiphon.errors import GrammarError, ProtocolError, ShapeError
 from antiphon.grammars.plain import backward_hooks_of, is_hooked
+from antiphon.oracles.addition import addition_of
 from antiphon.oracles.autocast import Autocast, ScaledTape
 from antiphon.oracles.chain import ChainTape, chain_of
 from antiphon.oracles.kicks import kick_of
@@ -71,7 +72,8 @@ class Operator:
         recorded = AutogradTape(self._function, toward, parameters, products, backward_hooks_of(module))
         self._tape = chain_of(function, inputs, len(outputs[0][0]), products > 0, parameters, recorded)
         if self._tape is None and (toward or parameters):
-            self._tape = loss_of(function, toward, recorded) or kick_of(function, parameters, recorded) or recorded
+            known = loss_of(function, toward, recorded) or kick_of(function, parameters, recorded)
+            self._tape = known or addition_of(function, inputs, recorded) or recorded
             if isinstance(function, Autocast) and function.dtype is torch.float16:
                 self._tape = ScaledTape(self._tape)
         if recompute is not None and self._tape is not None and products:

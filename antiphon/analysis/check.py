@@ -11,7 +11,9 @@ import torch
 
 from antiphon.checks.check import OWN_INSTANCES, check_suite
 from antiphon.checks.report import Report, Row
+from antiphon.checks.staleness import check_staleness
 from antiphon.checks.suite import Case, Learning, Suite
+from antiphon.coordinator.plan.staleness import Staleness
 from antiphon.errors import ExperimentError
 from antiphon.experiments.experiment import own_grammar
 from antiphon.experiments.load import read_experiment
@@ -23,7 +25,13 @@ from antiphon.recipes import known, recipe_of
 
 
 @typed
-def check(*names: str, seed: Natural = 0, processes: Count = 1, instances: Count | None = None) -> Report:
+def check(
+    *names: str,
+    seed: Natural = 0,
+    processes: Count = 1,
+    instances: Count | None = None,
+    staleness: Staleness = 0,
+) -> Report:
     """Measure whether grammars keep their promises (for example: every player receives its exact gradient).
 
     names: of grammars of the library or of plugins, or `module:factory` for a user's function that makes a grammar.
@@ -33,12 +41,14 @@ def check(*names: str, seed: Natural = 0, processes: Count = 1, instances: Count
     seed: the first seed; the next seeds are seed + 1, seed + 2, and so on.
     processes: number of grammars that are tested at the same time.
     instances: number of seeds for each case of a test suite; None takes the number that the case declares.
+    staleness: if not 0, measure instead games whose queries use parameters of earlier rounds: how old these are, and
+    that exact responses are the gradients at them.
     Raises ExperimentError for an unknown name, GrammarError for a grammar that has no promise or cannot be run.
     """
     began = time.perf_counter()
     for name in names:
         _refuse_unknown(name)
-    jobs = [(name, seed, instances) for name in names]
+    jobs = [(name, seed, instances, staleness) for name in names]
     if processes == 1 or len(jobs) <= 1:
         found = [_check(*job) for job in jobs]
     else:
@@ -47,13 +57,34 @@ def check(*names: str, seed: Natural = 0, processes: Count = 1, instances: Count
     return Report(tuple(row for rows in found for row in rows), time.perf_counter() - began)
 
 
-def _check(name: str, seed: int, instances: int | None) -> tuple[Row, ...]:
+def _check(name: str, seed: int, instances: int | None, staleness: Staleness) -> tuple[Row, ...]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # instances are small, and other processes need the other cores
     try:
+        if staleness:
+            return check_staleness(suite_of(name), staleness, seed, instances)
         return check_suite(suite_of(name), seed, instances)
     finally:
         torch.set_num_threads(threads)
+
+
+def parsed_staleness(text: str) -> Staleness:
+    """Return the staleness that a command line says: a number of rounds, or `PASS=N` for one pass.
+
+    Several passes are separated by commas. Raises ExperimentError for any other text.
+
+    >>> parsed_staleness("2"), parsed_staleness("act=1,learn=0")
+    (2, {'act': 1, 'learn': 0})
+    """
+    if text.isdecimal():
+        return int(text)
+    pairs = [each.rpartition("=") for each in text.split(",")]
+    if not all(name and age.isdecimal() for name, _, age in pairs):
+        raise ExperimentError(
+            f"staleness takes a number of rounds, or PASS=N, and {text!r} arrived. Write it like --staleness 1, or "
+            "--staleness act=1."
+        )
+    return {name: int(age) for name, _, age in pairs}
 
 
 def suite_of(name: str) -> Suite:

@@ -20,6 +20,7 @@ class TimeSpan:
     work: whether the worker computes; False if it sends or receives.
     round: the number of the round; -1 in a planned timeline.
     collects: whether the action waits for an all-reduce over replicas.
+    delay: how many rounds late the action is played, if rounds overlap.
     """
 
     worker: str
@@ -33,6 +34,7 @@ class TimeSpan:
     work: bool = True
     round: int = -1
     collects: bool = False
+    delay: int = 0
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,12 @@ class Timeline:
     note: str = ""
 
     def label(self, span: TimeSpan) -> str:
-        """Return the symbol of an action, followed by the number of its micro-batch if the round has several."""
-        return span.symbol if span.microbatch is None else f"{span.symbol}{span.microbatch}"
+        """Return the symbol of an action, followed by the number of its micro-batch if the round has several.
+
+        A planned action that is played d rounds late has -d at the end.
+        """
+        late = f"-{span.delay}" if span.delay and span.round < 0 else ""
+        return f"{span.symbol}{'' if span.microbatch is None else span.microbatch}{late}"
 
     @property
     def end(self) -> float:
@@ -107,11 +113,15 @@ class _Plan:
                 self._play(step)
         spans = tuple(sorted(self.spans, key=lambda span: span.begin))
         note = "as planned: every step counts as equally long, messages take no time"
+        if late := self.schedule.delay:
+            note += f"; rounds overlap: steps marked -{late} belong to {late} round{'s' * (late > 1)} before"
         return Timeline(title, self.schedule.workers, spans, tuple(self.trips), "step", note)
 
     def _carry(self, step: Transfer) -> None:
         source, target = step.workers
         departs = self.there.get((step.slot, source), self.clock[source])
+        if step.delay and step.phase is Phase.QUERY:
+            departs = self.there.get((step.slot, source), 0.0)  # perhaps a value of an earlier turn
         self.clock[target] = max(self.clock[target], departs)
         self.there[step.slot, target] = departs
         self.trips.append(Trip(step.edge, departs, self.clock[target]))
@@ -161,7 +171,7 @@ def _span(action: LocalAction, worker: str, begin: float, end: float, round: int
     symbol, name = _named(action)
     work = not isinstance(action, steps.Send | steps.Receive | steps.Contribute | steps.Collect)
     about = action.phase, symbol, name, describe(action), action.microbatch
-    return TimeSpan(worker, begin, end, *about, work, round, isinstance(action, steps.Collect))
+    return TimeSpan(worker, begin, end, *about, work, round, isinstance(action, steps.Collect), action.delay)
 
 
 def _named(action: LocalAction) -> tuple[str, str]:

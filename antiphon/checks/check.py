@@ -9,7 +9,9 @@ from antiphon.checks.instance import Instance
 from antiphon.checks.measure import measure
 from antiphon.checks.measured import Measured
 from antiphon.checks.report import Report, Row, nothing_row, rows_of
+from antiphon.checks.staleness import check_staleness
 from antiphon.checks.suite import Case, Study, Suite
+from antiphon.coordinator.plan.staleness import Staleness
 from antiphon.errors import FOREIGN, AntiphonError, GrammarError, unstopped
 from antiphon.grammars import Grammar, Promise
 from antiphon.grammars.numbers import Count, Natural
@@ -21,16 +23,21 @@ OWN_INSTANCES = 10
 
 
 @typed
-def check_grammar(grammar: Grammar, *, seed: Natural = 0, instances: Count = OWN_INSTANCES) -> Report:
+def check_grammar(
+    grammar: Grammar, *, seed: Natural = 0, instances: Count = OWN_INSTANCES, staleness: Staleness = 0
+) -> Report:
     """Measure whether the promises of a grammar hold (for example: every player receives its exact gradient).
 
     Each promise is measured on several instances: runs of the grammar that differ only in their seed.
     seed: seed of the first instance; each further instance has the next seed. instances: number of instances.
+    staleness: if not 0, measure instead a game whose queries use parameters of earlier rounds (`assign`): how old these
+    are, and that exact responses are the gradients at them.
     Returns a report with the result for each promise.
     Raises GrammarError if the grammar has no promise, or if a promise cannot be measured.
     """
     began = time.perf_counter()
-    rows = check_suite(Suite(grammar.name, (Case("", lambda _: grammar, instances),)), seed)
+    suite = Suite(grammar.name, (Case("", lambda _: grammar, instances),))
+    rows = check_staleness(suite, staleness, seed) if staleness else check_suite(suite, seed)
     return Report(rows, time.perf_counter() - began)
 
 

@@ -250,9 +250,13 @@ def check_command(
     as_json: Json = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the first random instance.")] = 0,
     instances: Annotated[int | None, typer.Option(min=1, help="Number of random instances per family.")] = None,
+    staleness: Annotated[
+        str | None,
+        typer.Option(metavar="N|PASS=N", help="Measure instead games whose queries use parameters N rounds old."),
+    ] = None,
 ) -> None:
     """Measure the promises of grammars on random instances in float64. Exit 1 if a promise is broken."""
-    from antiphon.analysis.check import check
+    from antiphon.analysis.check import check, parsed_staleness
     from antiphon.recipes import LIBRARY
 
     names = LIBRARY if everything else tuple(grammars or ())
@@ -261,7 +265,8 @@ def check_command(
             f"check was given {'--all and names' if everything else 'no grammar'}; expected one or more of "
             f"{', '.join(LIBRARY)}, 'module:factory', or --all alone. Name what is to be checked."
         )
-    report = check(*names, seed=seed, instances=instances, processes=os.cpu_count() or 1)
+    ages = parsed_staleness(staleness) if staleness is not None else 0
+    report = check(*names, seed=seed, instances=instances, processes=os.cpu_count() or 1, staleness=ages)
     echo(report.as_json if as_json else f"{report.text}\n\n{report.summary}")
     if report.failed:
         raise typer.Exit(1)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from antiphon.coordinator.plan.staleness import weaker
 from antiphon.experiments.experiment import Experiment
 from antiphon.experiments.load import read_experiment
 from antiphon.output_file import check_output
@@ -20,7 +21,7 @@ def shown(experiment: Experiment, out: Path | None = None, against: str | None =
         check_output(out, FORMATS)
     grammar = experiment.build()
     if out is None and against is None:
-        return f"{grammar!r}"
+        return "\n".join(filter(None, [repr(grammar), weaker(grammar, experiment.staleness)]))
     if against == CHAIN_RULE:
         drawing = draw_edits(grammar)
     else:

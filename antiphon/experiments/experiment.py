@@ -20,7 +20,7 @@ from antiphon.launching import ChecksumChoice, Launched, launch
 from antiphon.plugins import GRAMMARS, made, nearest
 from antiphon.recipes import recipe_of
 from antiphon.recipes.common.recipe import Recipe
-from antiphon.recipes.common.tables import AgentTable, Arguments, Count, EvaluationTable, Index, Seconds, Table
+from antiphon.recipes.common.tables import AgentTable, Ages, Arguments, Count, EvaluationTable, Index, Seconds, Table
 
 
 class Experiment(Table):
@@ -43,6 +43,8 @@ class Experiment(Table):
     placement: the workers on Ray and their resources.
     order: the pipeline schedule of a round; by default "zero-bubble" on several workers, else "gpipe".
     microbatches: number of micro-batches into which a round divides the batch.
+    staleness: how many rounds old the parameters of queries are: a number, or a table with one for each pass of the
+    Query graph (`staleness.act = 1`). Rounds then overlap.
     """
 
     grammar: str
@@ -53,6 +55,7 @@ class Experiment(Table):
     threads: Count = 1
     order: OrderName | None = None
     microbatches: Count = 1
+    staleness: Ages = 0
     deadline: Seconds = 30.0
     checksum: ChecksumChoice = "between-machines"
     max_recoveries: Index = 20
@@ -126,7 +129,8 @@ class Experiment(Table):
 
         Raises PlacementError for a placement that is not possible.
         """
-        settings = {"order": self.order, "microbatches": self.microbatches, "on_nonfinite": self.on_nonfinite}
+        settings = {"order": self.order, "microbatches": self.microbatches, "staleness": self.staleness}
+        settings |= {"on_nonfinite": self.on_nonfinite}
         return assign(grammar, agents, placement=self.placed(grammar), **settings).schedule
 
     def launch(
@@ -143,6 +147,7 @@ class Experiment(Table):
             threads=self.threads,
             order=self.order,
             microbatches=self.microbatches,
+            staleness=self.staleness,
             deadline=self.deadline,
             on_nonfinite=self.on_nonfinite,
             checksum=self.checksum,

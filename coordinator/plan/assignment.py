@@ -8,6 +8,7 @@ from antiphon.agents.specification import AgentSpecification
 from antiphon.coordinator.plan.compile import compile_schedule
 from antiphon.coordinator.plan.placement import Placement, together
 from antiphon.coordinator.plan.schedule import Schedule
+from antiphon.coordinator.plan.staleness import Staleness
 from antiphon.coordinator.plan.step_order import OrderName, StepOrder
 from antiphon.errors import PlacementError
 from antiphon.grammars.grammar import Grammar
@@ -50,6 +51,7 @@ def assign(
     threads: Threads = 1,
     order: StepOrder | OrderName | None = None,
     microbatches: Count = 1,
+    staleness: Staleness = 0,
     record: bool = False,
     on_nonfinite: OnNonfinite = "fail",
 ) -> Assignment:
@@ -59,12 +61,14 @@ def assign(
     arguments.
     placement: the default is one worker for all. order: order of a round's queries and responses, "gpipe", "1f1b" or
     "zero-bubble". The default is "zero-bubble" with several workers, else "gpipe". microbatches: number of slices of
-    the batch that a round plays separately; each slice needs a row for every replica. record: whether every worker
-    records when it plays each action.
+    the batch that a round plays separately; each slice needs a row for every replica. staleness: how many rounds old
+    the parameters of queries are, for all passes of the Query graph or by pass; 0 are the newest. record: whether every
+    worker records when it plays each action.
     on_nonfinite: what happens if a value of a round becomes NaN or infinite. "fail" raises NonfiniteError. "clip"
     replaces NaN by 0 and infinity by the nearest finite number. "skip-round" does the same, and nobody moves in that
     round. "warn" only notes it.
-    Raises PlacementError for an agent whose player does not exist.
+    Raises PlacementError for an agent whose player does not exist, and for a batch or module that these settings do not
+    fit.
     """
     players = [player.name for player in grammar.query.players]
     if agents is None or isinstance(agents, AgentSpecification):
@@ -79,7 +83,8 @@ def assign(
     placement = placement or together(grammar)
     cadences = {player: specification.cadence for player, specification in complete.items()}
     steps = StepOrder(order) if order else (StepOrder.ZERO_BUBBLE if len(placement.workers) > 1 else StepOrder.GPIPE)
-    schedule = compile_schedule(grammar, placement, cadences, steps, microbatches, on_nonfinite == "skip-round")
+    vote = on_nonfinite == "skip-round"
+    schedule = compile_schedule(grammar, placement, cadences, steps, microbatches, staleness, vote)
     return Assignment(grammar, placement, schedule, complete, seed, threads, record, on_nonfinite)
 
 

@@ -6,11 +6,12 @@ from dataclasses import replace
 import torch
 
 from antiphon.coordinator.plan import steps
-from antiphon.coordinator.plan.microbatches import in_microbatches, read_whole
+from antiphon.coordinator.plan.microbatches import in_microbatches, read_whole, refuse_coupled
 from antiphon.coordinator.plan.placement import Placement, locate
 from antiphon.coordinator.plan.replicas import applies_to_parts, batch_of, divided
 from antiphon.coordinator.plan.schedule import Schedule
 from antiphon.coordinator.plan.shardable import refuse_unshardable, undelivered
+from antiphon.coordinator.plan.staleness import Staleness, ages, overlapping
 from antiphon.coordinator.plan.step_order import StepOrder, Task, arranged
 from antiphon.coordinator.plan.steps import VOTE, LocalStep, Part, Query, Respond, Share, Slot, Step
 from antiphon.coordinator.plan.tasks import tasks_of
@@ -32,6 +33,7 @@ def compile_schedule(
     cadences: Mapping[str, Cadence] | None = None,
     order: StepOrder = StepOrder.GPIPE,
     microbatches: int = 1,
+    staleness: Staleness = 0,
     vote: bool = False,
 ) -> Schedule:
     """Return the schedule of a round: queries and responses in the given order, then moves, then updates of clones.
@@ -39,10 +41,11 @@ def compile_schedule(
     cadences: the rounds in which each player moves; every round by default. A transfer stands directly before the step
     that first needs its value on the receiving worker. A response is left out in rounds in which no player needs it.
     microbatches: number of slices of the batch that are queried and responded to separately. The gradients are those of
-    the whole batch. vote: whether all workers vote, after the responses of a round, on whether the round is skipped.
+    the whole batch. staleness: how many rounds old the parameters of queries are, for all passes or by pass. vote:
+    whether all workers vote, after the responses of a round, on whether the round is skipped.
     Raises PlacementError for a batch that cannot be divided among micro-batches and replicas.
     """
-    return _Compiler(grammar, placement, cadences or {}, order, microbatches).compile(vote)
+    return _Compiler(grammar, placement, cadences or {}, order, microbatches, staleness).compile(vote)
 
 
 class _Compiler:
@@ -63,14 +66,17 @@ class _Compiler:
         cadences: Mapping[str, Cadence],
         order: StepOrder,
         microbatches: int,
+        staleness: Staleness,
     ) -> None:
-        self.grammar, self.placement, self.order = grammar, placement, order
+        self.grammar, self.placement, self.order, self.staleness = grammar, placement, order, staleness
+        self.ages = ages(grammar, placement, staleness)
         self.worker_of = dict(locate(grammar, placement))
         self.place_of = response_homes(grammar, self.worker_of, {**placement.host_of, **placement.agent_of})
         self.divided = divided(grammar, placement, microbatches)
         refuse_unshardable(grammar, placement, self.divided)
         self.microbatches = [Share(index, microbatches) for index in range(microbatches)]
         self.separate = in_microbatches(grammar, placement, microbatches)
+        refuse_coupled(grammar, placement, self.divided, self.separate[Phase.QUERY], microbatches)
         self.totals = {
             slot
             for slot in read_whole(grammar, self.separate[Phase.RESPONSE])
@@ -88,13 +94,19 @@ class _Compiler:
 
     def compile(self, vote: bool) -> Schedule:
         query, response = self.grammar.query.by_name, self.grammar.response.by_name
-        tasks = self._tasks()
+        tasks = overlapping(self.grammar, self._tasks(), self.staleness)
+        delay = max((task.delay for task in tasks), default=0)
         deliveries: list[Respond] = []
-        for task in (tasks[position] for position in arranged(tasks, self.order)):
+        made: dict[int, range] = {}
+        order = arranged(tasks, self.order)
+        for position in sorted(order, key=lambda each: tasks[each].delay):  # the steps of one round in order
+            task, first = tasks[position], len(self.steps)
             if task.phase is Phase.QUERY:
                 self._query(query[task.node], task.microbatch)
             else:
                 deliveries += self._respond(response[task.node], task)
+            made[position] = range(first, len(self.steps))
+        first = len(self.steps)
         for step in deliveries:
             self._append(step)
         if vote:
@@ -105,6 +117,9 @@ class _Compiler:
             for worker in self._replicas(clone.player):
                 self.steps.append(steps.Follow(clone.name, worker=worker, when=When.at(clone.cadence)))
         groups = tuple(group for group in self.placement.replicas_of.values() if len(group) > 1)
+        if delay:
+            found = [replace(self.steps[at], delay=tasks[each].delay) for each in order for at in made[each]]
+            self.steps = [*found, *(replace(step, delay=delay) for step in self.steps[first:])]
         return Schedule(self.grammar.signature, self.placement.names, tuple(self.steps), groups)
 
     def _vote(self) -> None:
@@ -135,17 +150,18 @@ class _Compiler:
         )
 
     def _query(self, node: Node, microbatch: Share | None) -> None:
-        when = self.query_when[node.name]
+        when, age = self.query_when[node.name], self.ages.get(node.name)
         reads = tuple(self._at(Slot(Phase.QUERY, port), microbatch) for port in node.inputs)
         ports = [Port(node.name, index) for index in range(len(node.outputs))]
         writes = tuple(Slot(Phase.QUERY, port, microbatch=microbatch) for port in ports)
         if node.name not in self.divided:
-            self._append(Query(node.name, worker=self.worker_of[node.name], when=when, reads=reads, writes=writes))
+            self._append(Query(node.name, age, worker=self.worker_of[node.name], when=when, reads=reads, writes=writes))
             return
         group = self.divided[node.name]
         for share, worker in _members(group):
             own = tuple(replace(slot, share=share) for slot in writes)
-            self._append(Query(node.name, worker=worker, when=when, reads=self._shares_of(reads, share), writes=own))
+            asked = self._shares_of(reads, share)
+            self._append(Query(node.name, age, worker=worker, when=when, reads=asked, writes=own))
         self._note(writes, group, when)
 
     def _respond(self, node: ResponseNode, task: Task) -> tuple[Respond, ...]:

@@ -95,6 +95,22 @@ def nonlinear(function: Callable[..., Any], asked: Sequence[EdgeType], sizes: Si
     return "" if linear else "what it makes of a sum is another thing than the sum of what it makes of each term"
 
 
+def keeps_state(module: nn.Module, asked: Sequence[EdgeType], sizes: Sizes) -> bool:
+    """Return whether a call changes the buffers or the extra state of `module`. The module is tried on random inputs.
+
+    asked: types of the inputs. A module with such state that accepts no random input counts as changing it.
+    """
+    before = _kept(module)
+    for values in _KINDS:
+        with forked():
+            inputs = [draw(values, kind, sizes) for kind in asked]
+        try:
+            return not same_states(before, _play(module, inputs)[1])
+        except FOREIGN:  # any exception: foreign code may refuse these inputs
+            continue
+    return any(before.values())
+
+
 def _coupling(function: Callable[..., Any], inputs: Sequence[Tensor], asked: Sequence[EdgeType]) -> str:
     whole, _ = _play(function, inputs)
     halves, kept = zip(*(_play(function, half) for half in _halves(inputs, asked)), strict=True)
@@ -119,9 +135,14 @@ def _play(function: Callable[..., Any], inputs: Sequence[Tensor]) -> tuple[tuple
     """Return the outputs of the function, and its state (without parameters) after the call."""
     with forked(), torch.enable_grad(), _left_alone(function):
         played = function(*inputs)
-        state = module_state(function) if isinstance(function, nn.Module) else {}
-    kept = {table: state[table] for table in state.keys() - {"parameters"}}
+        kept = _kept(function) if isinstance(function, nn.Module) else {}
     return tuple(each.detach() for each in ((played,) if isinstance(played, Tensor) else played)), kept
+
+
+def _kept(module: nn.Module) -> State:
+    """Return the state of a module without its parameters."""
+    state = module_state(module)
+    return {table: state[table] for table in state.keys() - {"parameters"}}
 
 
 @contextmanager

@@ -6,16 +6,17 @@ micro-batches, weighted by their sizes, and a player's gradient is the sum of it
 
 from collections.abc import Collection, Mapping
 
-from antiphon.coordinator.plan.coupling import not_mean
+from antiphon.coordinator.plan.coupling import coupling, not_mean
 from antiphon.coordinator.plan.placement import Placement
 from antiphon.coordinator.plan.replicas import applies_to_parts, batch_of, couples, obstacle_of
 from antiphon.coordinator.plan.steps import Share, Slot
 from antiphon.errors import PlacementError
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.homes import homes
-from antiphon.grammars.inference import make_operator
+from antiphon.grammars.inference import make_module, make_operator
 from antiphon.grammars.query import Kind, Node
 from antiphon.grammars.response import PARAMETERS, Deliver, Map, Product, ResponseNode, Seed, Tap
+from antiphon.grammars.seeds import forked
 from antiphon.transport.message import Phase
 
 Nodes = Mapping[Phase, frozenset[str]]
@@ -51,6 +52,39 @@ def in_microbatches(grammar: Grammar, placement: Placement, count: int) -> Nodes
         if not whole:
             return {Phase.QUERY: frozenset(nodes), Phase.RESPONSE: frozenset(responses)}
         nodes -= whole
+
+
+def refuse_coupled(
+    grammar: Grammar,
+    placement: Placement,
+    divided: Mapping[str, tuple[str, ...]],
+    separate: Collection[str],
+    count: int,
+) -> None:
+    """Raise PlacementError if a player's batch is divided although an output depends on several examples (batch norm).
+
+    divided: the workers of each node of the Query graph that is divided among replicas. separate: the nodes that
+    compute each of `count` micro-batches separately. Players that accept this (`accept_batch_coupling`) are left out.
+    The module of each other player is made once, and tried on a random batch.
+    """
+    query, tried = grammar.query, set(placement.coupled)
+    for node in query.nodes:
+        replicas, parts = len(divided.get(node.name, ())), count if node.name in separate else 1
+        if node.kind is not Kind.PLAYER or node.owner in tried or max(replicas, parts) < 2:
+            continue
+        tried.add(node.owner)
+        asked = [query.type_of(port) for port in node.inputs]
+        with forked():
+            module = make_module(query.player_by_name[node.owner].factory)
+        found = coupling(module, asked, query.sizes)
+        if found:
+            divisions = (replicas, "replicas"), (parts, "micro-batches")
+            told = " and ".join(f"{each} {name}" for each, name in divisions if each > 1)
+            raise PlacementError(
+                f"player {node.owner!r} has {told} and couples the examples of a batch: {found}. Expected each example "
+                "to be played by itself, since the player sees a slice of the batch at a time. Leave the batch whole, "
+                "or accept that it then learns otherwise (`accept_batch_coupling`)."
+            )
 
 
 def fraction(grammar: Grammar, loss: Node, microbatch: Share | None) -> float:

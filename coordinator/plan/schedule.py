@@ -4,7 +4,18 @@ import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from antiphon.coordinator.plan.steps import Contribute, Cut, LocalAction, Receive, Send, Slot, Step, Transfer, describe
+from antiphon.coordinator.plan.steps import (
+    Contribute,
+    Cut,
+    LocalAction,
+    Query,
+    Receive,
+    Send,
+    Slot,
+    Step,
+    Transfer,
+    describe,
+)
 from antiphon.transport.message import Edge, Reduction
 
 
@@ -12,6 +23,7 @@ from antiphon.transport.message import Edge, Reduction
 class Schedule:
     """All steps of a round in one total order.
 
+    If rounds overlap, some steps have a delay d: they play round t - d where the others play round t.
     signature: signature of the grammar. workers: names, in the order of their ranks. replicas: groups of workers that
     play the same players, each on its own part of the batch. Only workers of one group may make the same value.
     """
@@ -35,6 +47,26 @@ class Schedule:
     def reductions(self) -> Mapping[int, Reduction]:
         """All all-reduces of the schedule, by number."""
         return {step.reduction.number: step.reduction for step in self.steps if isinstance(step, Contribute)}
+
+    @functools.cached_property
+    def of_one_round(self) -> tuple[Step, ...]:
+        """All steps in the order in which one round plays them: if rounds overlap, steps with a delay come later."""
+        return tuple(sorted(self.steps, key=lambda step: step.delay))
+
+    @functools.cached_property
+    def delay(self) -> int:
+        """How many rounds the latest steps are behind the earliest: 0 if a round ends before the next one begins."""
+        return max((step.delay for step in self.steps), default=0)
+
+    @functools.cached_property
+    def age(self) -> int:
+        """The age, in rounds, of the oldest parameters that a query uses: 0 if every round uses the newest ones."""
+        return max((step.age or 0 for step in self.steps if isinstance(step, Query)), default=0)
+
+    @property
+    def in_flight(self) -> int:
+        """The number of rounds whose values and parameters a worker keeps at once; 1 if rounds do not overlap."""
+        return max(self.delay, self.age) + 1
 
     def carried_by(self, worker: str) -> tuple[Edge, ...]:
         """Return the edges that the channel of a worker carries: its own edges, and edges for its all-reduces."""
@@ -61,9 +93,9 @@ def project(schedule: Schedule, worker: str) -> tuple[LocalAction, ...]:
                 early = isinstance(step, Cut | Contribute)
                 local.insert(_behind_writer(local, step.reads[0]) if early else len(local), step)
         elif step.edge.source == worker:
-            local.insert(_behind_writer(local, step.slot), Send(step.edge, step.slot, step.when))
+            local.insert(_behind_writer(local, step.slot), Send(step.edge, step.slot, step.when, step.delay))
         elif step.edge.target == worker:
-            local.append(Receive(step.edge, step.slot, step.when))
+            local.append(Receive(step.edge, step.slot, step.when, step.delay))
     return tuple(local)
 
 

@@ -44,6 +44,8 @@ class Task:
     replicas, the first. after: positions of the tasks that must come before. cost: estimated time, in any unit. limits:
     for a query, how many micro-batches of its node may have no response yet, and how many may have no complete response
     yet; None for no limit. of: for the last response to a query, the name of the queried node; "" for other tasks.
+    delay: how many rounds late the task is computed, if rounds overlap. urgency: the smallest comes first among the
+    tasks that a worker could do; None for the urgency of the task's kind.
     """
 
     node: str
@@ -55,6 +57,8 @@ class Task:
     cost: float = 1.0
     limits: tuple[int, int] | None = None
     of: str = ""
+    delay: int = 0
+    urgency: int | None = None
 
 
 def arranged(tasks: Sequence[Task], order: StepOrder) -> list[int]:
@@ -110,7 +114,7 @@ class _Simulation:
         if self.order is StepOrder.GPIPE:
             return int(task.phase is Phase.RESPONSE), microbatch, position
         urgency = {Phase.QUERY: 1, Phase.RESPONSE: 2 if task.part is Part.OWN else 0}[task.phase]
-        return urgency, microbatch, position
+        return urgency if task.urgency is None else task.urgency, microbatch, position
 
     def _begin(self, worker: str) -> None:
         """Begin the first ready task of `worker` that its limits allow. Do nothing if there is none."""

@@ -92,12 +92,17 @@ class Slot:
 
 @dataclass(frozen=True, kw_only=True)
 class _Local:
-    """The fields of every step on one worker: the values that it reads and makes, and the rounds in which it is due."""
+    """The fields of every step on one worker: the values that it reads and makes, and the rounds in which it is due.
+
+    delay: if rounds overlap, the step is played `delay` rounds late: beside the steps of round t without a delay, it
+    plays round t - delay.
+    """
 
     worker: str
     when: When
     reads: tuple[Slot, ...] = ()
     writes: tuple[Slot, ...] = ()
+    delay: int = 0
 
     @property
     def phase(self) -> Phase:
@@ -114,9 +119,14 @@ class _Local:
 
 @dataclass(frozen=True)
 class Query(_Local):
-    """A step that computes one node of the Query graph on one worker."""
+    """A step that computes one node of the Query graph on one worker.
+
+    age: the query of round t uses the parameters that its player or clone had at the start of round t - age. None for
+    a query without parameters: to an oracle, an operator or a loss.
+    """
 
     node: str
+    age: int | None = None
 
 
 def share_of_batch(step: "Query | Respond") -> Share | None:
@@ -219,11 +229,15 @@ class Vote(_Local):
 
 @dataclass(frozen=True)
 class _Carried:
-    """The fields of `Transfer`, `Send` and `Receive`: an edge, the value on it, and the rounds in which it is due."""
+    """The fields of `Transfer`, `Send` and `Receive`: an edge, the value on it, and the rounds in which it is due.
+
+    delay: if rounds overlap, the message of round t - delay is sent beside the steps of round t without a delay.
+    """
 
     edge: Edge
     slot: Slot
     when: When
+    delay: int = 0
 
     @property
     def phase(self) -> Phase:
@@ -265,12 +279,17 @@ LocalAction: TypeAlias = LocalStep | Send | Receive
 
 
 def describe(step: Step | LocalAction) -> str:
-    """Return one line of text for a step: its phase, worker and action, and its condition unless it is always due."""
+    """Return one line of text for a step: its phase, worker and action, and its condition unless it is always due.
+
+    If rounds overlap, the text says how old a query's parameters are, and how many rounds late a step is played.
+    """
+    late = f", {_rounds(step.delay)} late" if step.delay else ""
     if isinstance(step, Send):
-        return f"send {step.slot!r} to {step.edge.target}"
+        return f"send {step.slot!r} to {step.edge.target}{late}"
     if isinstance(step, Receive):
-        return f"receive {step.slot!r} from {step.edge.source}"
-    when = "" if not step.when.clauses else f"   [{step.when!r}]"
+        return f"receive {step.slot!r} from {step.edge.source}{late}"
+    age = f" with parameters {_rounds(step.age)} old" if isinstance(step, Query) and step.age else ""
+    when = age + late + ("" if not step.when.clauses else f"   [{step.when!r}]")
     where = f"{step.edge.source} -> {step.edge.target}" if isinstance(step, Transfer) else step.worker
     return f"{step.phase.name.lower():8s} {where}: {_act(step)}{when}"
 
@@ -299,3 +318,7 @@ def _act(step: Step) -> str:
 
 def _batch(microbatch: int | None) -> str:
     return "" if microbatch is None else f", micro-batch {microbatch}"
+
+
+def _rounds(count: int) -> str:
+    return f"{count} round{'' if count == 1 else 's'}"

@@ -5,7 +5,7 @@ from itertools import islice
 
 from antiphon.coordinator.plan import steps
 from antiphon.coordinator.plan.schedule import Schedule
-from antiphon.coordinator.plan.steps import LocalStep, Slot, Step, Transfer, describe
+from antiphon.coordinator.plan.steps import LocalStep, Query, Slot, Step, Transfer, describe
 from antiphon.errors import ProtocolError
 from antiphon.transport.message import Phase
 
@@ -16,7 +16,7 @@ def verify(schedule: Schedule) -> None:
     Every value is on a worker before the worker reads or sends it. A transfer is due in the same rounds as its value.
     In each micro-batch, queries come before responses, and all moves come last. No value is made twice, and no edge is
     used twice. A player moves once, or once on each of its replicas. The result of an all-reduce is collected after all
-    of its contributions. Clones are updated after all moves.
+    of its contributions. Clones are updated after all moves. If rounds overlap, the parameters that a query uses exist.
     """
     held: dict[tuple[Slot, str], Step] = {}
     made: set[Slot] = set()
@@ -27,7 +27,9 @@ def verify(schedule: Schedule) -> None:
     workers = dict.fromkeys(schedule.workers)
     group_of = {worker: group for group in schedule.replicas for worker in group}
     previous: dict[int | None, Step] = {}
-    for position, step in enumerate(schedule.steps):
+    _check_ages(schedule)
+    # If rounds overlap, the steps of one round are played in the order of their delays.
+    for position, step in sorted(enumerate(schedule.steps), key=lambda each: each[1].delay):
         where = f"step {position} of the schedule, «{describe(step)}»,"
         _check_phase(where, previous, step)
         if isinstance(step, Transfer):
@@ -44,6 +46,18 @@ def verify(schedule: Schedule) -> None:
             _check_sum(where, step, missing)
         if isinstance(step, steps.Accumulate):
             _check_term(where, step, accumulated)
+
+
+def _check_ages(schedule: Schedule) -> None:
+    """Raise ProtocolError if a query needs parameters that are made later, because the moves of a round are late."""
+    late = {step.delay for step in schedule.steps if isinstance(step, steps.Move | steps.Install | steps.Follow)}
+    for position, step in enumerate(schedule.steps):
+        age = step.age if isinstance(step, Query) else None
+        if age is not None and step.delay + age < max(late, default=0):
+            raise ProtocolError(
+                f"step {position} of the schedule, «{describe(step)}», needs parameters that moves {max(late)} rounds "
+                "late have not made yet; expected queries with parameters at least as old. Give it a larger age."
+            )
 
 
 def _check_made(where: str, slot: Slot, step: LocalStep, made: set[Slot], held: dict[tuple[Slot, str], Step]) -> None:

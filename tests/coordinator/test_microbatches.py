@@ -222,7 +222,7 @@ def test_each_micro_batch_has_its_own_dropout():
 )  # fmt: skip
 def test_what_cannot_be_divided_is_refused(grammar, microbatches, told):
     with pytest.raises(PlacementError) as refusal:
-        InlineExecutor(assign(grammar(), microbatches=microbatches))
+        assign(grammar(), microbatches=microbatches)
     assert all(each in str(refusal.value) for each in told), str(refusal.value)
 
 

@@ -201,7 +201,7 @@ def test_a_player_that_couples_examples_is_refused_unless_that_is_accepted(modul
     grammar = backprop(points(4), {"First": Factory.of(module, 4, 4), "Last": Factory.of(nn.Linear, 4, 3)})
     placement = replicated(grammar, First=2)
     with pytest.raises(PlacementError) as refusal:
-        InlineExecutor(assign(grammar, placement=placement))
+        assign(grammar, placement=placement)
     assert all(each in str(refusal.value) for each in ("'First'", "2 replica", text, "accept_batch_coupling"))
     with InlineExecutor(assign(grammar, placement=replace(placement, coupled=("First",)))) as executor:
         executor.play(3)

@@ -9,13 +9,14 @@ import pytest
 from antiphon.coordinator.plan.compile import compile_schedule
 from antiphon.coordinator.plan.placement import Placement, hosted, spread
 from antiphon.coordinator.plan.schedule import Schedule, project
+from antiphon.coordinator.plan.step_order import StepOrder
 from antiphon.coordinator.plan.steps import LocalAction, Move, Query, Receive, Respond, Send, Transfer
 from antiphon.grammars.cadence import Cadence
 from antiphon.grammars.random_grammars import sample_grammar
 from rigs.games import with_dropout
 
 
-def placed(seed: int) -> Schedule:
+def placed(seed: int, staleness: int = 0) -> Schedule:
     """A random grammar on a random number of workers, some agents apart, some players at a cadence."""
     draw, grammar = random.Random(seed), sample_grammar(seed)
     names = [f"w{index}" for index in range(draw.randint(1, 6))]
@@ -24,13 +25,18 @@ def placed(seed: int) -> Schedule:
     players = list(grammar.query.player_by_name)
     agents = tuple((player, draw.choice(names)) for player in players if draw.random() < 0.4)
     cadences = {player: Cadence(draw.randint(1, 3), draw.randint(0, 2)) for player in players if draw.random() < 0.5}
-    return compile_schedule(grammar, Placement(workers, agents), cadences)
+    return compile_schedule(grammar, Placement(workers, agents), cadences, draw.choice(list(StepOrder)), 1, staleness)
 
 
 def simulate(projections: Mapping[str, Sequence[LocalAction]], rounds: int, draw: random.Random) -> None:
     """Run all of them, in any order of workers; fail where all wait, or a message is not the expected one."""
     programs = {
-        name: deque((round, action) for round in range(rounds) for action in actions if action.when.active(round))
+        name: deque(
+            (turn - action.delay, action)
+            for turn in range(rounds + 3)
+            for action in actions
+            if turn - action.delay in range(rounds) and action.when.active(turn - action.delay)
+        )
         for name, actions in projections.items()
     }
     under_way: dict[int, deque[int]] = defaultdict(deque)
@@ -52,7 +58,8 @@ def can_go(item, under_way) -> bool:
 
 @pytest.mark.parametrize("seed", range(60))
 def test_no_deadlock_on_any_placement(seed):
-    schedule = placed(seed)
+    schedule = placed(seed, staleness=seed % 3)
+    assert schedule.delay == seed % 3
     projections = {name: project(schedule, name) for name in schedule.workers}
     simulate(projections, rounds=4, draw=random.Random(seed))
 

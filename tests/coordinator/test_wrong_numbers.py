@@ -1,6 +1,7 @@
 """NaN and infinity: the first wrong value of a run is found where a naive search finds it, and each policy holds."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 import torch
@@ -40,9 +41,11 @@ SEEN_AS_INFINITE = {"action", "loss", "response", "gradient"}
 """Places where infinity is wrong by itself. Elsewhere in the query phase, only what follows from it may be wrong."""
 
 
-def settled(game: Grammar, policy: str, apart: bool = False, agent: AgentSpecification = SGD) -> Assignment:
-    placement = spread(game) if apart else together(game)
-    return assign(game, agent, placement=placement, on_nonfinite=policy)  # pyright: ignore[reportArgumentType]
+def settled(
+    game: Grammar, policy: str, apart: bool = False, agent: AgentSpecification = SGD, staleness: int = 0
+) -> Assignment:
+    how: Any = {"placement": spread(game) if apart else together(game), "on_nonfinite": policy}
+    return assign(game, agent, staleness=staleness, **how)
 
 
 def naive(assignment: Assignment) -> tuple[int, int, str] | None:
@@ -57,7 +60,7 @@ def naive(assignment: Assignment) -> tuple[int, int, str] | None:
         return bool((value.isnan() if mask else ~value.isfinite()).any())
 
     def watch(round: int, held: Mapping[Slot, Tensor]) -> None:
-        for position, step in enumerate(assignment.schedule.steps):
+        for position, step in enumerate(assignment.schedule.of_one_round):
             if isinstance(step, Query | Respond) and not isinstance(response.by_name.get(step.node), Tap):
                 found.extend((round, position, step.worker) for slot in step.writes if wrong(slot, held[slot]))
 
@@ -66,14 +69,17 @@ def naive(assignment: Assignment) -> tuple[int, int, str] | None:
     return found[0] if found else None
 
 
-@pytest.mark.parametrize("apart", [False, True])
+@pytest.mark.parametrize(("apart", "staleness"), [(False, 0), (True, 0), (True, 1)])
 @pytest.mark.parametrize("wrong", WRONG)
 @pytest.mark.parametrize("place", PLACES)
-def test_the_first_wrong_value_is_named_as_a_naive_search_finds_it(place, wrong, apart):
+def test_the_first_wrong_value_is_named_as_a_naive_search_finds_it(place, wrong, apart, staleness):
     game = grammar(place, wrong, AT)
-    expected = naive(settled(game, "warn", apart))
+    expected = naive(settled(game, "warn", apart, staleness=staleness))
     assert expected is not None and expected[0] == AT
-    with InlineExecutor(settled(game, "fail", apart)) as executor, pytest.raises(NonfiniteError) as failure:
+    with (
+        InlineExecutor(settled(game, "fail", apart, staleness=staleness)) as executor,
+        pytest.raises(NonfiniteError) as failure,
+    ):
         executor.play(ROUNDS)
     told = failure.value
     assert (told.round, told.position, told.worker) == expected
@@ -114,11 +120,15 @@ def test_clipped_values_leave_every_parameter_finite(place, wrong):
         assert all(value.isfinite().all() for value in states[name]["parameters"].values())
 
 
-@pytest.mark.parametrize("apart", [False, True])
+@pytest.mark.parametrize(("apart", "staleness"), [(False, 0), (True, 0), (True, 1)])
 @pytest.mark.parametrize("place", PLACES)
-def test_in_a_skipped_round_nobody_moves_and_the_next_round_is_played(place, apart):
+def test_in_a_skipped_round_nobody_moves_and_the_next_round_is_played(place, apart, staleness):
     states = []
-    with InlineExecutor(settled(grammar(place, torch.nan, AT), "skip-round", apart)) as executor:
+    assignment = settled(grammar(place, torch.nan, AT), "skip-round", apart, staleness=staleness)
+    with InlineExecutor(assignment) as at_once:
+        for each in at_once.play(ROUNDS).skipped.values():
+            assert (each.moves, each.round) == (1, AT)
+    with InlineExecutor(assignment) as executor:
         for _ in range(ROUNDS):
             played = executor.play(1)
             states.append({name: state.get("parameters") for name, state in executor.states().items()})

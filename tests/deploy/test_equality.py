@@ -40,6 +40,12 @@ def test_an_agent_on_another_worker_than_its_operator_gives_the_same_parameters(
         assert same_states(states[each.name]["parameters"], expected[each.name]["parameters"])
 
 
+@pytest.mark.parametrize(("make", "staleness"), [(with_dropout, 2), (small_dac, {"act": 1})])
+def test_rounds_that_overlap_give_the_same_numbers_on_ray(make, staleness, pool) -> None:
+    grammar = make()
+    check_same_on_ray(grammar, specifications(grammar), 60, f"stale_{make.__name__}", pool, staleness=staleness)
+
+
 def test_another_seed_gives_other_numbers(pool) -> None:
     grammar = with_dropout()
     losses = []

@@ -6,8 +6,14 @@ import sys
 from collections import namedtuple
 
 import pytest
+from torch import nn
 
+from antiphon.envs import digits
+from antiphon.errors import PlacementError
 from antiphon.experiments.shipped import shipped
+from antiphon.grammars import Factory
+from antiphon.grammars.library import backprop
+from antiphon.launching import launch
 from antiphon.recipes import LIBRARY
 
 Disk = namedtuple("Disk", "total used free")
@@ -313,3 +319,11 @@ def test_evaluating_without_a_checkpoint(antiphon, place, tiny_backprop):
         "(key 'checkpoint_every'), or name a round that is there."
     )
     refused(antiphon("evaluate", "mine"), text, place)
+
+
+def test_messages_that_need_more_memory_than_there_is(monkeypatch):
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
+    monkeypatch.setattr("antiphon.launching.available_memory", lambda: 1000)
+    grammar = backprop(digits(8), {"A": Factory.of(nn.Linear, 64, 10)})
+    with pytest.raises(PlacementError, match=r"buffers of \d+ bytes; expected at most the 1000 bytes"):
+        launch(grammar, executor="ray")

@@ -57,7 +57,10 @@ def test_a_run_writes_its_trace_and_tells_the_times(antiphon, place, tiny_backpr
     assert {event["args"]["round"] for event in events if event["ph"] == "X"} == {1, 2, 3}
 
 
-@pytest.mark.parametrize(("file", "expected"), [("none/trace.json", "no folder 'none'"), ("trace.txt", ".json")])
+@pytest.mark.parametrize(
+    ("file", "expected"),
+    [("none/trace.json", "no folder 'none'"), ("trace.txt", ".json"), ("/proc/trace.json", "folder that exists")],
+)
 def test_a_trace_that_cannot_be_written_is_refused_before_anything_starts(antiphon, place, file, expected):
     told = antiphon("run", "backprop", f"--profile={file}")
     assert told.code == 2 and repr(file) in told.error and expected in told.error and not list(place.iterdir())

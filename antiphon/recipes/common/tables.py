@@ -32,11 +32,20 @@ def _is_toml(value: object) -> bool:
     return value is None or isinstance(value, bool | int | float | str | date | time)
 
 
+def _ages(value: object) -> object:
+    """Return `value` unchanged if it is a number of rounds or a table of such numbers; otherwise raise ValueError."""
+    ages = value.values() if isinstance(value, dict) else [value]
+    if not all(type(each) is int and each >= 0 for each in ages):
+        raise ValueError("a whole number of at least 0, or a table with one for each pass")
+    return value
+
+
 Count = Annotated[int, Field(ge=1)]
 Index = Annotated[int, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 Seconds = Annotated[float, Field(gt=0, le=LONGEST)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Ages = Annotated[Any, AfterValidator(_ages)]  # Any: a number, or a table of numbers by pass
 Arguments = dict[str, Annotated[Any, AfterValidator(_free)]]  # Any: arguments of an optimizer or a user's function
 
 
