@@ -159,6 +159,7 @@ class InlineExecutor:
 
     def save(self, folder: Place, labels: Labels | None = None) -> None:
         """Write a checkpoint into `folder`: the state of every player, agent, clone and oracle, then the manifest."""
+        self._boundary.check("save a checkpoint")  # before the folder is made
         folder = folder_at(folder)
         folder.make(above=True)
         self.begin_save(folder, labels).result()
