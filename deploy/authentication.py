@@ -20,6 +20,7 @@ FIRST = "2.52"
 WITHOUT_TOKEN = "ANTIPHON_WITHOUT_TOKEN"
 """The environment variable that allows clusters without tokens, if its value is 1."""
 MODE, TOKEN, TOKEN_PATH = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"
+_TLS = "RAY_USE_TLS"
 
 
 def knows_tokens(version: str) -> bool:
@@ -41,13 +42,15 @@ def own_token(folder: Path) -> Iterator[None]:
     """Return a context in which this process and its children use Ray in token mode, with a new token.
 
     folder: where the token's file is written, which only this user can read. A token or mode in the environment is not
-    used in the context: nobody else needs to reach a Ray that this process starts for itself.
+    used in the context: nobody else needs to reach a Ray that this process starts for itself. TLS is not used either:
+    the certificates of a cluster do not name the loopback.
     """
     path = folder / "token"
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(secrets.token_hex(32))
-    before = {name: os.environ.get(name) for name in (MODE, TOKEN, TOKEN_PATH)}
-    _set({MODE: "token", TOKEN: None, TOKEN_PATH: str(path)})
+    own = {MODE: "token", TOKEN: None, TOKEN_PATH: str(path), _TLS: None}
+    before = {name: os.environ.get(name) for name in own}
+    _set(own)
     try:
         yield
     finally:
