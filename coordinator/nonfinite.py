@@ -6,7 +6,7 @@ schedule is named, on every executor.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import cast, final
 
 import torch
 from torch import Tensor
@@ -111,12 +111,11 @@ class FiniteCheck:
             return None
         get = self._values.get
         found = [value for key in self._together if (value := get(key)) is not None]
+        tensors = _parts(found) if self._several else cast(list[Tensor], found)
         for moved in self._moved:
-            found += moved.small
-        if self._several:
-            found = [part(each) for value in found for each in (value if isinstance(value, tuple) else (value,))]
+            tensors += moved.small
         total, self._total = self._total, 0.0
-        right = total - total == 0 and all_finite(found) and (not self._apart or self._all_apart_are_right())
+        right = total - total == 0 and all_finite(tensors) and (not self._apart or self._all_apart_are_right())
         wrong = None if right else self.search(round)
         if not right:
             self._set_masks_apart()
@@ -124,7 +123,7 @@ class FiniteCheck:
         return wrong
 
     def _all_apart_are_right(self) -> bool:
-        masks = [self._values[key] for key in self._masks if key in self._values]
+        masks = _parts([self._values[key] for key in self._masks if key in self._values])
         players = [moved.player for moved in self._moved if moved.masks]
         return all(map(has_no_nan, masks)) and all(player.not_finite() is None for player in players)
 
@@ -297,6 +296,11 @@ class FiniteCheck:
             return f"player {node.owner!r}: {made} and so its output {slot!r}"
         action = ", an action," if slot.port in self._actions else ""
         return f"{node.kind} {node.owner!r}: its output {slot!r}{action}"
+
+
+def _parts(values: Sequence[Value]) -> list[Tensor]:
+    """Return all tensors of values, one tensor or several each. Of sharded ones, return the local shards."""
+    return [part(each) for value in values for each in (value if isinstance(value, tuple) else (value,))]
 
 
 @final
