@@ -21,7 +21,7 @@ from antiphon.coordinator.shown import Shown
 from antiphon.coordinator.statistics import Nonfinite
 from antiphon.coordinator.values import flat
 from antiphon.errors import AntiphonError, NonfiniteError
-from antiphon.grammars.finite import LARGE, all_finite, clipped, has_no_nan, is_finite, may_be_wrong, wrong
+from antiphon.grammars.finite import LARGE, all_finite, clipped, has_no_nan, is_finite, may_be_wrong, sum_of, wrong
 from antiphon.grammars.query import Kind, Node
 from antiphon.grammars.response import PARAMETERS, Deliver, Map, Product, Sum
 from antiphon.transport.memory import Value
@@ -68,7 +68,8 @@ class FiniteCheck:
         self._masks: list[int] = []
         self._several = False
         self._moved: list[_Moved] = []
-        self._total, self._apart = 0.0, False
+        self._total: float | Tensor = 0.0
+        self._apart = False
         query = self._grammar.query
         self._actions = {port for node in query.nodes if node.kind is Kind.ORACLE for port in node.inputs}
         self._shown = Shown(assignment, hosted)
@@ -115,7 +116,7 @@ class FiniteCheck:
         for moved in self._moved:
             tensors += moved.small
         total, self._total = self._total, 0.0
-        right = total - total == 0 and all_finite(tensors) and (not self._apart or self._all_apart_are_right())
+        right = bool(total - total == 0) and all_finite(tensors) and (not self._apart or self._all_apart_are_right())
         wrong = None if right else self.search(round)
         if not right:
             self._set_masks_apart()
@@ -180,7 +181,7 @@ class FiniteCheck:
             play(round)
             self._moved.append(moved)
             for each in moved.large:  # now, while they are in the cache of the processor
-                self._total += each.sum().item()
+                self._total += sum_of(each)
 
         def tested(round: int) -> None:
             play(round)
