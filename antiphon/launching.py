@@ -174,6 +174,7 @@ def agent(
     scheduler: str | None = None,
     scheduler_arguments: Mapping[str, Any] | None = None,
     on_failure: OnFailure = "fail",
+    patience: Seconds | None = None,
     **arguments: Any,  # Any: arguments of the optimizer or the agent
 ) -> AgentSpecification:
     """Specify the optimizer of a player: a torch optimizer, or your own class.
@@ -181,7 +182,8 @@ def agent(
     optimizer: name of a torch optimizer. agent: "torch"; or your own class, or "module:Class", instead of a torch
     optimizer. every, start: the rounds in which the parameters are updated. clip_*, scheduler*: for torch optimizers.
     on_failure: after a failure of your own class: end the run ("fail"), skip the update ("skip"), or also make a new
-    agent ("restart"). arguments: arguments of the optimizer, or of your own class.
+    agent ("restart"). patience: seconds within which your own class must hear and move; a longer call is a failure.
+    arguments: arguments of the optimizer, or of your own class.
 
     >>> agent("SGD", lr=0.1, momentum=0.9, clip_norm=1.0).description
     'SGD(lr=0.1, momentum=0.9), norm <= 1.0'
@@ -201,6 +203,7 @@ def agent(
         scheduler_arguments=scheduler_arguments,
         cadence=cadence,
         on_failure=on_failure,
+        patience=patience,
     )
 
 

@@ -95,13 +95,13 @@ def refuse_foreign(folder: str, table: Any, allowed: Iterable[str]) -> None:  # 
     A run folder is data: nobody who opens one shall run a function that its author chose. Code is named by
     "module:name"; also a key `runtime_env`, which lets Ray install packages. Names of the library and of installed
     plugins (entry points) are not code of the folder.
-    folder: the folder, for the message. allowed: modules that the user allows, with everything below them.
+    folder: the folder or its experiment, for the message. allowed: modules that the user allows, with all below them.
     """
     known = tuple(allowed)
     for key, name, module in _foreign(table, ""):
         if not any(module == each or module.startswith(f"{each}.") for each in known):
             raise ExperimentError(
-                f"run folder {folder!r} names code of its own: key {key!r} is {name!r}. Expected names of the library "
+                f"experiment {folder!r} names code of its own: key {key!r} is {name!r}. Expected names of the library "
                 f"or of installed plugins, because such code can do all that you can. If you trust {module!r}, allow "
                 f"it: --allow {module}."
             )

@@ -25,6 +25,8 @@ MANIFEST = "manifest.json"
 FORMAT = 2
 BLOCK = 2**20
 """Bytes of a block. A large tensor of an oracle, such as a replay memory, is written in blocks of rows."""
+_MALFORMED = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
+"""What a reader of JSON of an unexpected form raises."""
 _LARGEST = 64 * 2**20
 """Bytes that a manifest may have."""
 _LONGEST = 160
@@ -142,7 +144,7 @@ def read_manifest(folder: Place) -> Manifest:
         if data != _signed(body):
             raise ValueError("contents that do not agree with their own digest")
         return _manifest(body)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (OSError, RecursionError, *_MALFORMED) as error:
         what = f": {unstopped(error)}" if type(error) in (ValueError, OSError) else ""
         raise ExperimentError(
             f"{folder.address!r} is no complete checkpoint: expected a readable {MANIFEST}, found "
@@ -236,7 +238,7 @@ def _load(folder: Folder, manifest: Manifest, name: str) -> State:
     except ExperimentError:
         raise
     # The files agree with the manifest, so they were written in this way: by another version, or by hand.
-    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, RecursionError, SafetensorError) as error:
+    except (*_MALFORMED, RuntimeError, SafetensorError) as error:
         raise _unreadable(folder, f"the state of {name!r}", error) from error
 
 

@@ -7,7 +7,7 @@ from collections.abc import MutableSequence
 from pathlib import Path
 from typing import Any
 
-import ray
+from ray._private import worker
 
 _ROUND = struct.Struct("=q")
 
@@ -17,7 +17,7 @@ def round_file(actor: Any) -> Path | None:  # Any: Ray's actor handles have no c
 
     The file is in the folder of Ray's session, and has the actor's id as its name. Ray removes it with that folder.
     """
-    node = ray._private.worker._global_node  # pyright: ignore[reportAttributeAccessIssue]  # Ray has no public name
+    node: Any = worker._global_node  # Any: None before Ray is started
     return node and Path(node.get_session_dir_path()) / f"round-{actor._actor_id.hex()}"
 
 

@@ -77,7 +77,7 @@ class HeadWatch:
         while not self._closed.wait(_LOOK):
             with contextlib.suppress(RayError):
                 client = client or GcsClient(address=self.address)
-                (self._node_alive,) = client.check_alive([self._node], timeout=_ANSWER)
+                self._node_alive = client.check_alive([self._node], timeout=_ANSWER) == [True]
                 self._heard = time.monotonic()
 
 
@@ -94,5 +94,5 @@ def head_watch() -> HeadWatch:
 
 def dead_processes() -> list[str]:
     """Return the names of the processes of Ray that this process has started and that are gone."""
-    node = worker._global_node
+    node: Any = worker._global_node  # Any: None before Ray is started
     return [name for name, _ in node.dead_processes()] if node is not None else []

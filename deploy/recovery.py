@@ -15,10 +15,9 @@ from antiphon.coordinator.plan.assignment import Assignment
 from antiphon.coordinator.storage import Place
 from antiphon.deploy.executor import RayExecutor
 from antiphon.errors import AntiphonError, DeadlineError, ProtocolError, TransportError, WorkerDied, WorkerStalled
-from antiphon.grammars.oracle import State
 
 Result = TypeVar("Result")
-Cut: TypeAlias = Place | tuple[Mapping[str, State], int] | None
+Cut: TypeAlias = Place | tuple[Mapping[str, Any], int] | None
 """Where a run goes on after a recovery: a checkpoint's folder, states with their round, or None for the beginning."""
 
 RECOVERABLE = WorkerDied, DeadlineError, TransportError
@@ -41,17 +40,13 @@ class RecoveringExecutor:
     """
 
     def __init__(self, executor: RayExecutor, max_recoveries: int = MAX_RECOVERIES) -> None:
+        self.assignment: Assignment = executor.assignment
         self._executor, self._max = executor, max_recoveries
         self._recent: deque[tuple[float, str]] = deque()
         self._cut: Cut = None
         self._round = 0
         self._saving: _Saving | None = None
         self.recoveries: tuple[Recovery, ...] = ()
-
-    @property
-    def assignment(self) -> Assignment:
-        """The grammar with its placement, schedule, agents and seed."""
-        return self._executor.assignment
 
     @property
     def workers(self) -> Mapping[str, Any]:  # Any: Ray's actor handles have no common type
@@ -74,11 +69,11 @@ class RecoveringExecutor:
             self._settle()
         return self._surely(lambda: self._executor.play(rounds))
 
-    def states(self) -> Mapping[str, State]:
+    def states(self) -> Mapping[str, Any]:
         """Return the states of all players, oracles and clones, by name."""
         return self._surely(self._executor.states)
 
-    def load(self, states: Mapping[str, State], round: int) -> None:
+    def load(self, states: Mapping[str, Any], round: int) -> None:
         """Load states that `states` returned, by name. round: the next round to play."""
         self._cut = states, round
         self._executor.load(states, round)
@@ -152,9 +147,9 @@ class RecoveringExecutor:
         self.recoveries = (*self.recoveries, report)
         executor.history.recovered(report)
         _log.warning("recovered: %s", describe(report))
-        if self._saving is not None:
-            executor.play(self._saving.round - restored)
-            self._saving.written = self._saving.again()
+        if (unsaved := self._saving) is not None:
+            executor.play(unsaved.round - restored)
+            unsaved.written = unsaved.again()
         if executor.round < self._round:
             executor.play(self._round - executor.round)
 
@@ -215,5 +210,5 @@ def describe(recovery: Recovery) -> str:
     )
 
 
-def _read(cut: Place | tuple[Mapping[str, State], int]) -> tuple[Mapping[str, State], int]:
+def _read(cut: Place | tuple[Mapping[str, Any], int]) -> tuple[Mapping[str, Any], int]:
     return cut if isinstance(cut, tuple) else (load_states(cut), read_manifest(cut).round)

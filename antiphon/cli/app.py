@@ -178,6 +178,7 @@ def resume_command(
         str | None, typer.Option(help="A cluster that this machine belongs to: HOST:PORT, or auto.")
     ] = None,
     name: Annotated[str | None, typer.Option(help="The run's name on that cluster.")] = None,
+    allow: Allowed = None,
 ) -> None:
     """Continue a run from a checkpoint, with the numbers of a run that was never interrupted; then evaluate it."""
     from antiphon.cli.progress import Watched, outcome
@@ -187,7 +188,7 @@ def resume_command(
     executor = "ray" if address is not None else executor
     given = merged(changes, rounds=rounds, executor=executor, transport=transport)
     console = screen()
-    more = {"at": at, "placement": placement, "name": name, "address": address}
+    more = {"at": at, "placement": placement, "name": name, "address": address, "allow": allow or ()}
     finished = resume_experiment(folder, given, Watched(console), **more)
     console.print(outcome(finished))
     _end(console, finished, address)
@@ -234,11 +235,12 @@ def export_command(
         Path | None, typer.Option(help="Output file: .safetensors or .pt; with --module: .pt2 (default: the name).")
     ] = None,
     module: Annotated[bool, typer.Option("--module", help="The module by torch.export, not its state_dict.")] = False,
+    allow: Allowed = None,
 ) -> None:
     """Write a trained player to a file that plain PyTorch loads."""
     from antiphon.runs.export import export_player
 
-    echo(f"player {player}: {export_player(folder, player, out, at, module)}")
+    echo(f"player {player}: {export_player(folder, player, out, at, module, allow or ())}")
 
 
 @app.command("check")

@@ -3,7 +3,7 @@
 import contextlib
 import io
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import safetensors.torch
@@ -26,20 +26,26 @@ STATE_DICT, MODULE = (".safetensors", ".pt"), (".pt2",)
 
 
 def export_player(
-    path: Path, player: str, out: Path | None = None, at: int | None = None, module: bool = False
+    path: Path,
+    player: str,
+    out: Path | None = None,
+    at: int | None = None,
+    module: bool = False,
+    allow: Iterable[str] | None = (),
 ) -> Path:
     """Write a player of a run to a file, and return the file's path.
 
     path: the run folder. out: the file; by default the player's name, in the current folder. at: the round of the
     checkpoint; None is the newest. module: write the module itself by `torch.export`, in evaluation mode, not its
-    `state_dict`.
+    `state_dict`. allow: modules whose code the run may name, because somebody else may have made the folder; None
+    allows all.
     Raises ExperimentError if there is no such run, player or checkpoint, or if torch cannot write it.
     """
     endings = MODULE if module else STATE_DICT
     out = out or Path(f"{player}{endings[0]}")
     check_output(out, endings)
     check_is_run(path)
-    experiment = read_experiment(str(path / EXPERIMENT))
+    experiment = read_experiment(path / EXPERIMENT, allow=allow)
     grammar = experiment.build()
     found = _player(grammar, player)
     _, states = Checkpoints(path, experiment.checkpoint_folder).load(at, signature=grammar.signature)

@@ -84,6 +84,7 @@ class RunFolder:
 
         Raises RoundError if it cannot be written.
         """
+        self.check()
         draft = self.path / f"{SUMMARY}.part"
         try:
             draft.write_text(json.dumps(summary, indent=1, allow_nan=False) + "\n", encoding="utf-8")

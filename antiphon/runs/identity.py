@@ -14,6 +14,7 @@ FREE = frozenset(
         "transport",
         "order",
         "deadline",
+        "checksum",
         "rounds_per_report",
         "max_recoveries",
         "checkpoint_every",

@@ -131,6 +131,8 @@ def cut_back(folder: Path, round: int) -> Record | None:
             if not line.endswith("\n") or record.round > round:
                 break
             kept, last = [*kept, line], record
+        if last is None:
+            return None
         draft = path.with_name(f"{FILE}.part")
         draft.write_text("".join(kept), encoding="utf-8")
         draft.replace(path)

@@ -1,7 +1,7 @@
 """Continue a run from a checkpoint in its folder, with the numbers of a run that was never interrupted."""
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,14 @@ def resume_experiment(
     placement: str | None = None,
     name: str | None = None,
     address: str | None = None,
+    allow: Iterable[str] | None = (),
 ) -> Finished:
     """Continue the run in the folder `path` until its last round, and evaluate the trained players.
 
     at: the round of the checkpoint to continue from; None takes the newest. changes: values of keys that decide no
-    number, such as `rounds`, `executor` and `placement`. placement: see `read_experiment`. The other arguments are as
-    in `run_experiment`.
+    number, such as `rounds`, `executor` and `placement`. placement: see `read_experiment`. allow: modules whose code
+    the run may name, because somebody else may have made the folder; None allows all. The other arguments are as in
+    `run_experiment`.
     Metrics, events and checkpoints of later rounds are removed, after the checkpoint was read and found whole.
     Raises ExperimentError if the folder is not of a run or is in use, if a key may not change, or if the checkpoint is
     damaged or of another run; then nothing is changed. Later as `run_experiment`.
@@ -36,7 +38,8 @@ def resume_experiment(
     check_is_run(path)
     with contextlib.closing(RunFolder.open(path)) as folder:
         file = str(path / EXPERIMENT)
-        before, experiment = read_experiment(file), read_experiment(file, changes or {}, placement)
+        before = read_experiment(file, allow=allow)
+        experiment = read_experiment(file, changes or {}, placement, allow)
         grammar = experiment.build()
         table = resolved(experiment, grammar)
         refuse_changed(resolved(before, grammar), table)

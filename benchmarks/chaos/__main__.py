@@ -39,6 +39,8 @@ COMMON = {"rounds_per_report": 25, "checkpoint_every": 50, "keep_checkpoints": 2
     "executor": "ray",
     "max_recoveries": 10_000,
 }
+AT_ONCE = 8
+"""The largest number of faults in one run."""
 _SECONDS = 900.0
 
 
@@ -67,7 +69,8 @@ def played(faults: list[Fault], folder: Path, rounds: int) -> Tally:
             inline = experiment_of(game, rounds, executor="inline")
             undisturbed[game] = run_experiment(inline, folder / f"undisturbed-{game}").folder
         before = len(tally.struck)
-        faults = disturbed(game, faults, folder / f"{number}-{game}", rounds, tally)
+        now, later = faults[:AT_ONCE], faults[AT_ONCE:]
+        faults = [*disturbed(game, now, folder / f"{number}-{game}", rounds, tally), *later]
         check(folder / f"{number}-{game}", undisturbed[game], rounds, tally)
         print(f"run {number} ({game}): {len(tally.struck) - before} faults, {len(faults)} left", flush=True)
         number += 1

@@ -15,6 +15,7 @@ from typing import Any, final
 
 import ray
 from ray._private import worker as ray_worker
+from ray.exceptions import RayError
 
 from antiphon.coordinator.failures import Standing
 from antiphon.coordinator.round_file import last_round
@@ -45,7 +46,8 @@ class Striker:
         self._thread.start()
 
     def _strike_all(self) -> None:
-        self._note({"event": "started", "folder": ray_worker._global_node.get_session_dir_path()})
+        node: Any = ray_worker._global_node  # Any: None before Ray is started
+        self._note({"event": "started", "folder": node.get_session_dir_path()})
         while not self._complete() and not self.over.is_set():
             time.sleep(0.01)
         for fault in self._faults:
@@ -110,7 +112,7 @@ class Striker:
         """
         own = fault.role == WORKER and time.monotonic() - began < 0.5
         watched = self._victim(fault) if own else self._workers()[-1]
-        with contextlib.suppress(ray.exceptions.RayError):
+        with contextlib.suppress(RayError):
             standing: Standing = ray.get(self._plain.workers[watched].where.remote(), timeout=2.0)
             self._standing = f"{watched}: {standing.action}, round {standing.round}"
             responding = standing.action.startswith(_RESPONSE)
@@ -145,12 +147,12 @@ class Striker:
     def _pid(self, victim: str) -> int:
         if victim == DRIVER:
             return os.getpid()
-        node = ray_worker._global_node
+        node: Any = ray_worker._global_node  # Any: None before Ray is started
         if victim in node.all_processes:
             return node.all_processes[victim][0].process.pid
         actor = self._plain._coordinator if victim == COORDINATOR else self._plain.workers[victim]
         while not self.over.is_set():
-            with contextlib.suppress(ray.exceptions.RayError):
+            with contextlib.suppress(RayError):
                 return ray.get(actor.address.remote(), timeout=5.0)[1]
         raise SystemExit
 

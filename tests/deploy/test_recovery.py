@@ -14,6 +14,7 @@ from antiphon.coordinator.history import History, committed, read_history
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.plan.assignment import assign
 from antiphon.coordinator.plan.placement import spread
+from antiphon.coordinator.round_file import last_round
 from antiphon.deploy.executor import RayExecutor
 from antiphon.deploy.finding import COORDINATOR
 from antiphon.deploy.pool import Pool
@@ -52,7 +53,7 @@ class Run:
         pid, watched = self.pids()[name], self.plain.workers["Nature" if name == COORDINATOR else name]
 
         def strike() -> None:
-            while ray.get(watched.where.remote()).round <= round:
+            while (last_round(watched) or 0) <= round:
                 pass
             os.kill(pid, what)
 
@@ -82,7 +83,10 @@ def start(pool: Pool, tmp_path: Path) -> Iterator[Callable[..., Run]]:
         run.executor.close()
 
 
-@pytest.mark.parametrize("victim", ["Second", "Nature", "Loss", COORDINATOR])
+slow = pytest.mark.slow
+
+
+@pytest.mark.parametrize("victim", ["Second", COORDINATOR, *(pytest.param(x, marks=slow) for x in ("Nature", "Loss"))])
 def test_after_a_death_within_a_round_the_run_goes_on_from_its_beginning_with_the_same_numbers(start, victim) -> None:
     run = start(with_dropout())
     before = run.pids()
@@ -137,7 +141,7 @@ def test_too_many_recoveries_end_the_run_with_the_last_error(start) -> None:
     assert caught.value.worker == "First" and "max_recoveries = 1" in caught.value.__notes__[-1]
 
 
-@pytest.mark.parametrize("victim", ["Second", COORDINATOR])
+@pytest.mark.parametrize("victim", [COORDINATOR, pytest.param("Second", marks=slow)])
 def test_a_stopped_process_is_found_at_the_deadline_named_and_replaced(start, victim) -> None:
     run = start(with_dropout(), deadline=3.0)
     run.executor.play(5)
@@ -150,6 +154,7 @@ def test_a_stopped_process_is_found_at_the_deadline_named_and_replaced(start, vi
     run.check(1005)
 
 
+@slow
 def test_a_worker_that_is_stopped_while_states_are_saved_is_found_and_the_checkpoint_written(start, tmp_path) -> None:
     run = start(with_dropout(), deadline=3.0)
     run.executor.play(5)
@@ -167,7 +172,7 @@ def dying(sign: Path, at: int, how: str) -> Grammar:
     return backprop(points(4), {**layers, "Last": Factory.of(nn.Linear, 4, 3)})
 
 
-@pytest.mark.parametrize("how", ["kill", "stop", "hang"])
+@pytest.mark.parametrize("how", ["kill", "hang", pytest.param("stop", marks=slow)])
 def test_the_round_of_a_death_or_stall_is_exact(start, tmp_path, how) -> None:
     run = start(dying(tmp_path / "sign", 7, how), deadline=3.0)
     run.executor.play(4)

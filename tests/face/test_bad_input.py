@@ -41,7 +41,7 @@ def refused(told, text, place):
         (
             ["dac", "--set", "players.Actor.optimiser=SGD"],
             "experiment 'dac' is refused: there is no key 'players.Actor.optimiser'; expected one of agent, optimizer, "
-            "arguments, clip_norm, clip_value, scheduler, scheduler_arguments, every, start, on_failure. "
+            "arguments, clip_norm, clip_value, scheduler, scheduler_arguments, every, start, on_failure, patience. "
             "Did you mean 'optimizer'? Correct or remove it.",
         ),
         (

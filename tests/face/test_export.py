@@ -100,6 +100,8 @@ def test_a_module_that_torch_cannot_write_is_refused_in_one_line(antiphon, place
     (place / "branching.py").write_text(OWN)
     assert antiphon("run", "branching:game", "--rounds=2", "--out=run").code == 0
     more = ["--module"] if ending == "pt2" else []
-    answer = antiphon("export", "run", "--player=Line", f"--out=mine.{ending}", *more)
+    answer = antiphon("export", "run", "--player=Line", "--allow=branching", f"--out=mine.{ending}", *more)
     assert answer.code == 2 and told in answer.error and answer.error.count("\n") == 1
-    assert antiphon("export", "run", "--player=Line", "--out=mine.pt").code == 0  # it may hold plain values
+    assert (
+        antiphon("export", "run", "--player=Line", "--allow=branching", "--out=mine.pt").code == 0
+    )  # it may hold plain values

@@ -42,6 +42,7 @@ def test_a_folder_of_the_library_is_evaluated(antiphon: Callable, trained: Path)
     assert antiphon("evaluate", str(trained)).code == 0
 
 
+@pytest.mark.parametrize("command", [["evaluate"], ["resume"], ["export", "--player=Dense1"]], ids=" ".join)
 @pytest.mark.parametrize(
     ("line", "key"),
     [
@@ -51,10 +52,12 @@ def test_a_folder_of_the_library_is_evaluated(antiphon: Callable, trained: Path)
         ('grammar = "os:system"', "grammar"),
     ],
 )
-def test_code_that_a_folder_names_does_not_run(antiphon: Callable, trained: Path, line: str, key: str):
+def test_code_that_a_folder_names_does_not_run(
+    antiphon: Callable, trained: Path, line: str, key: str, command: list[str]
+):
     own = [] if key == "grammar" else ['grammar = "backprop"']
     (trained / "experiment.toml").write_text("\n".join([*own, line]))
-    told = antiphon("evaluate", str(trained))
+    told = antiphon(*command, str(trained))
     module = line.split('"')[-2].partition(":")[0]
     assert told.code == 2
     assert f"key {key!r} is '{module}:" in told.error and f"--allow {module}" in told.error
