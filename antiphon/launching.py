@@ -144,8 +144,7 @@ def launch(
     max_recoveries: with "ray", the largest number of recoveries in an hour: after the death or the stall of a process,
     the run goes on from its last checkpoint (or its beginning). 0 ends the run with an error instead. history: the file
     of the run's history (`history.jsonl` of a run folder); a run that is resumed must name its old file.
-    on_nonfinite: what happens if a value of a round becomes NaN or infinite: "fail" raises NonfiniteError, "skip-round"
-    lets nobody move in that round, "clip" replaces the value by a finite one, "warn" notes it (`Played.nonfinite`).
+    on_nonfinite: what happens if a value of a round becomes NaN or infinite (docs/rounds.md, "Numbers gone wrong").
     run: the run's name, unique on the cluster. address: address of a Ray cluster, or "local" to start Ray on this
     machine. Raises ExperimentError, ClusterError, VersionError, PlacementError, OracleError, AgentError or
     TransportError, and then leaves nothing running.

@@ -6,7 +6,7 @@ schedule is named, on every executor.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import cast, final
 
 import torch
 from torch import Tensor
@@ -21,7 +21,7 @@ from antiphon.coordinator.shown import Shown
 from antiphon.coordinator.statistics import Nonfinite
 from antiphon.coordinator.values import flat
 from antiphon.errors import AntiphonError, NonfiniteError
-from antiphon.grammars.finite import LARGE, all_finite, clipped, has_no_nan, is_finite, may_be_wrong, wrong
+from antiphon.grammars.finite import LARGE, all_finite, clipped, has_no_nan, is_finite, may_be_wrong, sum_of, wrong
 from antiphon.grammars.query import Kind, Node
 from antiphon.grammars.response import PARAMETERS, Deliver, Map, Product, Sum
 from antiphon.transport.memory import Value
@@ -70,7 +70,8 @@ class FiniteCheck:
         self._masks: list[int] = []
         self._several = False
         self._moved: list[_Moved] = []
-        self._total, self._apart = 0.0, False
+        self._total: float | Tensor = 0.0
+        self._apart = False
         query = self._grammar.query
         self._actions = {port for node in query.nodes if node.kind is Kind.ORACLE for port in node.inputs}
         self._shown = Shown(assignment, hosted)
@@ -113,12 +114,11 @@ class FiniteCheck:
             return None
         get = self._values.get
         found = [value for key in self._together if (value := get(key)) is not None]
+        tensors = _parts(found) if self._several else cast(list[Tensor], found)
         for moved in self._moved:
-            found += moved.small
-        if self._several:
-            found = [part(each) for value in found for each in (value if isinstance(value, tuple) else (value,))]
+            tensors += moved.small
         total, self._total = self._total, 0.0
-        right = total - total == 0 and all_finite(found) and (not self._apart or self._all_apart_are_right())
+        right = bool(total - total == 0) and all_finite(tensors) and (not self._apart or self._all_apart_are_right())
         wrong = None if right else self.search(round)
         if not right:
             self._set_masks_apart()
@@ -126,7 +126,7 @@ class FiniteCheck:
         return wrong
 
     def _all_apart_are_right(self) -> bool:
-        masks = [self._values[key] for key in self._masks if key in self._values]
+        masks = _parts([self._values[key] for key in self._masks if key in self._values])
         players = [moved.player for moved in self._moved if moved.masks]
         return all(map(has_no_nan, masks)) and all(player.not_finite() is None for player in players)
 
@@ -184,7 +184,7 @@ class FiniteCheck:
             play(round)
             self._moved.append(moved)
             for each in moved.large:  # now, while they are in the cache of the processor
-                self._total += each.sum().item()
+                self._total += sum_of(each)
 
         def tested(round: int) -> None:
             play(round)
@@ -300,6 +300,11 @@ class FiniteCheck:
             return f"player {node.owner!r}: {made} and so its output {slot!r}"
         action = ", an action," if slot.port in self._actions else ""
         return f"{node.kind} {node.owner!r}: its output {slot!r}{action}"
+
+
+def _parts(values: Sequence[Value]) -> list[Tensor]:
+    """Return all tensors of values, one tensor or several each. Of sharded ones, return the local shards."""
+    return [part(each) for value in values for each in (value if isinstance(value, tuple) else (value,))]
 
 
 @final

@@ -15,13 +15,18 @@ from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.plan.assignment import Assignment, assign
 from antiphon.coordinator.plan.placement import spread, together
 from antiphon.coordinator.plan.steps import Query, Respond, Slot, Transfer
-from antiphon.errors import AgentError, GrammarError, NonfiniteError, RoundError
+from antiphon.envs import arrays, nature
+from antiphon.errors import AgentError, GrammarError, NonfiniteError, OracleError, RoundError
+from antiphon.experiments.load import read_experiment
 from antiphon.grammars import Factory, Grammar
 from antiphon.grammars.finite import all_finite, clipped, has_no_nan, is_finite, refuse_nan
-from antiphon.grammars.library import backprop
+from antiphon.grammars.library import backprop, dac
+from antiphon.grammars.library.networks import Policy, StateAction
 from antiphon.grammars.query import Kind
 from antiphon.grammars.response import Tap
+from antiphon.oracles import gaussian
 from antiphon.transport.message import Phase
+from rigs.environments import Misbehaving
 from rigs.games import points
 from rigs.wrong_numbers import PLACES, Refusing, SpoiltMoves, grammar
 
@@ -230,6 +235,38 @@ def test_infinity_in_a_query_and_in_a_mask_is_no_alarm(policy):
     with InlineExecutor(settled(backprop(points(4), layers), policy)) as executor:
         played = executor.play(ROUNDS)
     assert not played.nonfinite and played.round == ROUNDS
+
+
+@pytest.mark.parametrize("policy", ["fail", "clip"])
+def test_the_mask_of_a_transformer_is_no_alarm(policy):
+    small = {"blocks": 1, "width": 8, "heads": 2, "context": 4, "batch": 3}
+    game = read_experiment("transformer", {f"transformer.{key}": value for key, value in small.items()}).build()
+    with InlineExecutor(settled(game, policy)) as executor:
+        played = executor.play(ROUNDS)
+    assert played.round == ROUNDS and not played.nonfinite
+
+
+def test_a_number_of_a_data_set_that_is_nan_is_found_in_the_round_that_draws_it():
+    x, y = torch.randn(12, 4), torch.randint(3, (12,))
+    x[7, 2] = torch.nan
+    game = backprop(arrays(x, y, batch=4, shuffle=False), {"Last": Factory.of(nn.Linear, 4, 3)})
+    with InlineExecutor(settled(game, "fail")) as executor, pytest.raises(NonfiniteError) as failure:
+        executor.play(ROUNDS)
+    assert failure.value.round == 1
+    assert "oracle 'Nature'" in str(failure.value) and "1 NaN and 0 infinite of 16 arrived" in str(failure.value)
+
+
+@pytest.mark.parametrize("policy", ["fail", "skip-round", "clip", "warn"])
+@pytest.mark.parametrize("fault", ["nan", "huge", "nan reward", "huge reward"])
+def test_an_environment_that_answers_wrong_numbers_is_refused_with_every_policy(fault, policy):
+    # Its memory would keep the number, and draw it again and again.
+    world = nature(Misbehaving, envs=2, batch=4, warmup=2, keywords={"fault": fault})
+    actor, critic = Factory.of(Policy, 3, 1, (4,)), Factory.of(StateAction, 3, 1, 1, (4,))
+    deviator, noise = Factory.of(StateAction, 3, 1, 1, (4,)), gaussian((1,), batch=2, symbol="envs")
+    game = dac(world, noise, actor, critic, deviator, act_every=1, learn_from=2)
+    with InlineExecutor(settled(game, policy)) as executor, pytest.raises(OracleError, match="Misbehaving") as failure:
+        executor.play(ROUNDS)
+    assert not isinstance(failure.value, NonfiniteError) and failure.value.worker
 
 
 class Huge(nn.Linear):
