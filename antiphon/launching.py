@@ -151,18 +151,9 @@ def launch(
     """
     name = run or f"{grammar.name}-{uuid.uuid4().hex[:8]}"
     apart = placement or (spread(grammar) if executor == "ray" else None)
-    assignment = assign(
-        grammar,
-        agents,
-        placement=apart,
-        seed=seed,
-        threads=threads,
-        order=order,
-        microbatches=microbatches,
-        staleness=staleness,
-        record=record,
-        on_nonfinite=on_nonfinite,
-    )
+    how: dict[str, Any] = {"order": order, "microbatches": microbatches, "staleness": staleness, "record": record}
+    how |= {"seed": seed, "threads": threads, "on_nonfinite": on_nonfinite}  # Any: settings of `assign`
+    assignment = assign(grammar, agents, placement=apart, **how)
     if executor == "inline":
         return _inline(assignment, name, deadline)
     settings = {"transport": transport, "deadline": deadline, "checksum": checksum}
