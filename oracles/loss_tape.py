@@ -1,9 +1,10 @@
-"""Hand-written vector-Jacobian products of torch's most common losses: `cross_entropy` and `mse_loss`.
+"""Hand-written vector-Jacobian products of `cross_entropy`, `mse_loss` and the objective of a GAN.
 
 Autograd calls the same kernels, so the numbers have the same bits. The overhead of autograd takes longer than the
 kernels.
 """
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from types import FunctionType
 from typing import Any, NamedTuple, TypeAlias, final
@@ -19,6 +20,8 @@ Kept: TypeAlias = tuple[Tensor, ...]
 _nll, _nll_back = torch.ops.aten.nll_loss_forward.default, torch.ops.aten.nll_loss_backward.default
 _to_logits = torch.ops.aten._log_softmax_backward_data.default
 _mse, _mse_back = torch.ops.aten.mse_loss.default, torch.ops.aten.mse_loss_backward.default
+_log_sigmoid = torch.ops.aten.log_sigmoid_forward.default
+_log_sigmoid_back = torch.ops.aten.log_sigmoid_backward.default
 _MEAN, _IGNORED = 1, -100  # the defaults of both losses
 
 
@@ -47,6 +50,18 @@ def _squares_back(told: Tensor, kept: Kept, index: int) -> Tensor:
     return _mse_back(told, x, y, _MEAN)
 
 
+def _discernment(real: Tensor, fake: Tensor) -> tuple[Tensor, Kept] | None:
+    minus = -fake
+    (told, one), (untold, other) = _log_sigmoid(real), _log_sigmoid(minus)
+    return told.mean() + untold.mean(), (real, one, minus, other)
+
+
+def _discernment_back(told: Tensor, kept: Kept, index: int) -> Tensor:
+    x, exponential = kept[2 * index : 2 * index + 2]
+    found = _log_sigmoid_back(told.expand(x.shape) / x.numel(), x, exponential)
+    return -found if index else found
+
+
 class _Kernels(NamedTuple):
     """A loss: `query` returns the loss and values to keep, or None for inputs that it does not compute.
 
@@ -63,6 +78,7 @@ _KNOWN: Mapping[Any, _Kernels] = {  # Any: functions
     cross_entropy: _Kernels(_cross_entropy, _cross_entropy_back, frozenset({0})),
     mse_loss: _Kernels(_squares, _squares_back, frozenset({0, 1})),
 }
+_OF_GAN = _Kernels(_discernment, _discernment_back, frozenset({0, 1}))
 
 
 @final
@@ -107,11 +123,14 @@ def loss_of(
     toward: Sequence[int],
     recorded: Tape,
 ) -> LossTape | None:
-    """Return an object that computes a loss of torch and its gradient without autograd.
+    """Return an object that computes a loss and its gradient without autograd.
 
     Returns None unless `function` is torch's `cross_entropy`, and only the gradient of the logits is asked, or torch's
-    `mse_loss`. toward: indices of the inputs whose gradient may be asked. recorded: computes loss and gradient with
-    autograd, for inputs that the object does not compute, such as labels that are not class indices.
+    `mse_loss`, or the objective of the library's generative adversarial network. toward: indices of the inputs whose
+    gradient may be asked. recorded: computes loss and gradient with autograd, for inputs that the object does not
+    compute, such as labels that are not class indices.
     """
-    kernels = _KNOWN.get(function) if isinstance(function, FunctionType) else None
+    gan = sys.modules.get("antiphon.grammars.library.gan")  # None: no grammar of this process has this loss
+    known = {**_KNOWN, gan.discernment: _OF_GAN} if gan else _KNOWN
+    kernels = known.get(function) if isinstance(function, FunctionType) else None
     return LossTape(kernels, recorded) if kernels and kernels.inputs.issuperset(toward) else None

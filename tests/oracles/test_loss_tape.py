@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, mse_loss
 
+from antiphon.grammars.library.gan import discernment
 from antiphon.oracles.loss_tape import LossTape
 from antiphon.oracles.operator import Operator
 
@@ -23,7 +24,11 @@ def told(dtype: torch.dtype) -> Tensor:
 @pytest.mark.parametrize(
     ("function", "second", "toward"),
     [*[(cross_entropy, each, (0,)) for each in SECOND]]
-    + [(mse_loss, "probabilities", toward) for toward in [(0,), (1,), (0, 1), (1, 0)]],
+    + [
+        (function, "probabilities", toward)
+        for function in (mse_loss, discernment)
+        for toward in [(0,), (1,), (0, 1), (1, 0)]
+    ],
 )
 def test_loss_and_gradient_have_the_bits_of_automatic_differentiation(function, second, toward, dtype):
     y = SECOND[second] if SECOND[second].dtype is torch.int64 else SECOND[second].to(dtype)
