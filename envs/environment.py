@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeAlias, final
 import gymnasium
 import numpy as np
 
-from antiphon.envs.history import Beginning
+from antiphon.envs.repeating import Beginning
 from antiphon.envs.spaces import ActionMap, ObservationMap, described
 from antiphon.errors import FOREIGN, OracleError, unstopped
 from antiphon.grammars.seeds import forked
