@@ -15,7 +15,7 @@ import torch
 
 from antiphon.coordinator.checkpoint import (
     MANIFEST,
-    Entry,
+    FileEntry,
     Manifest,
     Writer,
     cut,
@@ -65,7 +65,7 @@ def sign_again(folder: Folder, name: str, data: bytes) -> None:
     """Make the manifest agree with a file that was changed; a changed manifest with its own digest."""
     if name != MANIFEST:
         manifest = read_manifest(folder)
-        entry = Entry(len(data), hashlib.sha256(data).hexdigest())
+        entry = FileEntry(len(data), hashlib.sha256(data).hexdigest())
         write_manifest(folder, replace(manifest, files={**manifest.files, name: entry}))
         return
     try:

@@ -33,7 +33,7 @@ _LONGEST = 160
 """Longest part of a state's name that is used in a file name, in characters. File systems allow 255 bytes."""
 
 
-class Entry(NamedTuple):
+class FileEntry(NamedTuple):
     """Size in bytes and SHA-256 of a file."""
 
     size: int
@@ -60,7 +60,7 @@ class Manifest:
     round: int
     seed: int
     names: tuple[str, ...]
-    files: Mapping[str, Entry] = field(default_factory=dict)
+    files: Mapping[str, FileEntry] = field(default_factory=dict)
     generation: int = 0
     experiment: str = ""
     metrics: Mapping[str, float] = field(default_factory=dict)
@@ -93,14 +93,14 @@ class Writer:
 
     def __init__(self) -> None:
         self._last: Folder | None = None
-        self._blocks: dict[str, Entry] = {}
+        self._blocks: dict[str, FileEntry] = {}
 
-    def write(self, folder: Folder, states: Cut, growing: Collection[str] = ()) -> dict[str, Entry]:
+    def write(self, folder: Folder, states: Cut, growing: Collection[str] = ()) -> dict[str, FileEntry]:
         """Write the files of all states into `folder`. Return size and SHA-256 of each file, by file name.
 
         growing: names of the states that are written in blocks. Raises OSError.
         """
-        before, entries, blocks = self._blocks, dict[str, Entry](), dict[str, Entry]()
+        before, entries, blocks = self._blocks, dict[str, FileEntry](), dict[str, FileEntry]()
         for name, (plain, tensors) in states.items():
             large = {key: _block_rows(value) for key, value in tensors.items()} if name in growing else {}
             parts = {key: value.split(large[key]) for key, value in tensors.items() if large.get(key)}
@@ -199,7 +199,7 @@ def _manifest(body: dict[str, Any]) -> Manifest:  # Any: JSON
     wrong += ["files" for name, each in files if not _is_entry(name, each)]
     if wrong:
         raise ValueError(f"a value of an unexpected type or range at key {wrong[0]!r}")
-    entries = {name: Entry(*each) for name, each in files}
+    entries = {name: FileEntry(*each) for name, each in files}
     own = {key: value for key, value in body.items() if key != "format"}
     return Manifest(**{**own, "names": tuple(body["names"]), "files": entries})
 
@@ -299,8 +299,8 @@ def _bytes(tensors: Mapping[str, Tensor]) -> bytes:
     return safetensors.torch.save({key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()})
 
 
-def _entry(data: bytes) -> Entry:
-    return Entry(len(data), hashlib.sha256(data).hexdigest())
+def _entry(data: bytes) -> FileEntry:
+    return FileEntry(len(data), hashlib.sha256(data).hexdigest())
 
 
 def _signed(body: Mapping[str, Any]) -> bytes:  # Any: JSON

@@ -11,7 +11,7 @@ import ray
 from ray._private.worker import global_worker
 
 from antiphon.coordinator.audit import audit
-from antiphon.coordinator.checkpoint import Entry
+from antiphon.coordinator.checkpoint import FileEntry
 from antiphon.coordinator.connection import Checksum, Connection, Transport
 from antiphon.coordinator.executor import Played
 from antiphon.coordinator.failures import Progress, gather, stand
@@ -121,7 +121,7 @@ class Coordinator:
         return self._generation, tuple(name for each in names for name in each)
 
     @ray.method(concurrency_group="save")
-    def save(self, address: str, sign: str) -> tuple[dict[str, Entry], dict[str, Any]]:  # Any: as in `Cut`
+    def save(self, address: str, sign: str) -> tuple[dict[str, FileEntry], dict[str, Any]]:  # Any: as in `Cut`
         """Let each worker that finds the file `sign` in the folder at `address` write its own states there.
 
         Returns size and SHA-256 of each file, and the states of the workers that have no access to the folder. The

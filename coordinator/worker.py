@@ -6,7 +6,7 @@ import ray
 import torch
 
 from antiphon.coordinator.brake import Brake
-from antiphon.coordinator.checkpoint import Cut, Entry, Writer, cut
+from antiphon.coordinator.checkpoint import Cut, FileEntry, Writer, cut
 from antiphon.coordinator.connection import Connection, connect
 from antiphon.coordinator.devices import enter, look, settle
 from antiphon.coordinator.failures import Standing
@@ -169,7 +169,7 @@ class Worker:
         return tuple(self._cut)
 
     @ray.method(concurrency_group="save")
-    def save(self, address: str, sign: str, growing: frozenset[str]) -> tuple[dict[str, Entry], Cut]:
+    def save(self, address: str, sign: str, growing: frozenset[str]) -> tuple[dict[str, FileEntry], Cut]:
         """Write the states that `cut` copied into a checkpoint's folder, while rounds are played.
 
         If the folder has no file `sign`, this machine does not share the folder with the driver, and nothing is

@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol, final
 import numpy as np
 
 from antiphon.envs.environment import FlatEnvironment, Keywords, Name, Repeated, make
-from antiphon.envs.history import Beginning
+from antiphon.envs.repeating import Beginning
 
 
 class Advance(NamedTuple):

@@ -3,14 +3,14 @@
 import contextlib
 import math
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias, final
 
 import gymnasium
 import numpy as np
 
-from antiphon.envs.history import Beginning
+from antiphon.envs.repeating import Beginning
 from antiphon.envs.spaces import ActionMap, ObservationMap, described
 from antiphon.errors import FOREIGN, OracleError, unstopped
 from antiphon.grammars.seeds import forked
@@ -159,7 +159,7 @@ class FlatEnvironment:
             return None
         return {"generator": generator, "own": own_copy(own)} if _is_plain(generator) else None
 
-    def repeat(self, beginning: Beginning, actions: Sequence[Any], expected: np.ndarray, seed: int) -> Repeated:
+    def repeat(self, beginning: Beginning, actions: Iterable[Any], expected: np.ndarray, seed: int) -> Repeated:
         """Repeat an episode, so that the environment is in its saved state.
 
         beginning: how the episode began. actions: all actions since then, as for `step`. expected: the last

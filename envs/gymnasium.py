@@ -12,8 +12,8 @@ from torch import Tensor
 from antiphon.envs.copies import Saved, Together
 from antiphon.envs.environment import Keywords, Name, make, read_spaces, title
 from antiphon.envs.episodes import Episodes
-from antiphon.envs.history import Histories
 from antiphon.envs.processes import Apart
+from antiphon.envs.repeating import Histories
 from antiphon.envs.replay import Replay, check_capacity, replay_questions
 from antiphon.envs.spaces import float32
 from antiphon.errors import OracleError

@@ -1,5 +1,6 @@
 """Handle SIGINT, SIGTERM and SIGHUP in a run: the first ends the run after the current batch, a second aborts it."""
 
+import contextlib
 import os
 import signal
 import threading
@@ -32,6 +33,7 @@ class Interrupts:
     def __init__(self) -> None:
         self.asked, self.gentle = 0, False
         self._before: dict[int, Any] = {}  # Any: a handler, a number, or None
+        self._terminals = [number for number in (1, 2) if os.isatty(number)]  # after SIGHUP, they are none any more
 
     def arm(self) -> None:
         """Install the signal handlers. Call this method again after Ray has started: Ray replaces that of SIGTERM."""
@@ -51,18 +53,18 @@ class Interrupts:
 
     def _take(self, number: int, _: FrameType | None) -> None:
         if number == signal.SIGHUP:
-            _discard_output()
+            for terminal in self._terminals:
+                _discard(terminal)
         if self.asked or not self.gentle:
             raise Interrupted(number)
         self.asked = number
         # os.write, because the handler may interrupt a print, and buffered output is not reentrant.
-        os.write(2, NOTICE)
+        with contextlib.suppress(OSError):
+            os.write(2, NOTICE)
 
 
-def _discard_output() -> None:
-    """Let standard output and standard error lead nowhere if they are a terminal: a write to it would fail."""
-    for number in (1, 2):
-        if os.isatty(number):
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, number)
-            os.close(nowhere)
+def _discard(output: int) -> None:
+    """Let a file descriptor lead nowhere: a write to a terminal that was closed would fail."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, output)
+    os.close(nowhere)

@@ -1,6 +1,7 @@
 """Run an experiment, and write metrics, checkpoints and a summary to a run folder."""
 
 import contextlib
+import errno
 import math
 import signal
 import time
@@ -270,7 +271,11 @@ class _Play:
     def _tell(self, metrics: Metrics) -> None:
         self._folder.check()
         metrics.write(self.record)
-        self._view.played(self.record, self._folder.path)
+        try:
+            self._view.played(self.record, self._folder.path)
+        except OSError as error:
+            if error.errno != errno.EIO:  # the terminal was closed, and SIGHUP is on its way
+                raise
 
     def _save(self) -> None:
         self._folder.check()

@@ -20,7 +20,7 @@ from torch import nn
 from antiphon.agents.specification import AgentSpecification
 from antiphon.coordinator.checkpoint import (
     MANIFEST,
-    Entry,
+    FileEntry,
     Labels,
     Manifest,
     Writer,
@@ -284,7 +284,7 @@ def test_json_of_any_other_form_is_refused(two_checkpoints, tmp_path, text):
     shutil.copytree(two_checkpoints / "new", tmp_path / "new")
     (tmp_path / "new" / "A.json").write_text(text)
     manifest, data = read_manifest(tmp_path / "new"), text.encode()
-    entry = Entry(len(data), hashlib.sha256(data).hexdigest())
+    entry = FileEntry(len(data), hashlib.sha256(data).hexdigest())
     write_manifest(tmp_path / "new", replace(manifest, files={**manifest.files, "A.json": entry}))
     assert "'A'" in refused(tmp_path / "new" / "A.json")
     (tmp_path / "new" / MANIFEST).write_text(text)

@@ -236,7 +236,8 @@ ENVIRONMENTS += [
 @pytest.mark.parametrize("how", [{}, {"overlap": True}, {"overlap": True, "vectorization": "async"}], ids=str)
 def test_a_loaded_nature_goes_on_as_if_nothing_had_happened(id, keywords, how):
     declaration = small(id, keywords=keywords, **how)
-    width = declaration.question("step").inputs[0].shape[1]
+    _, step, _ = declaration.questions
+    width = step.inputs[0].shape[1]
     with closing(declaration.make(seed=0)) as whole, closing(declaration.make(seed=0)) as other:
         list(played(other, 1, 3, width))  # what it was before does not count
         for first in (1, 12, 23):

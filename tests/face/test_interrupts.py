@@ -1,8 +1,13 @@
 """Ctrl-C ends a run cleanly, in a process of its own, as users meet it; a full disk says where."""
 
+import fcntl
 import json
+import os
 import resource
 import signal
+import subprocess
+import sys
+import termios
 from contextlib import contextmanager
 
 import pytest
@@ -38,6 +43,21 @@ def test_a_second_signal_aborts_at_once(start, await_line, place, tiny_dac):
     _, error = process.communicate(timeout=60)
     assert (process.returncode, error) == (130, "aborted\n")
     assert json.loads((place / "mine/summary.json").read_text())["status"] == "aborted"
+
+
+def test_a_closed_terminal_ends_a_run_with_everything_written(place, tiny_dac):
+    mine, terminal = os.openpty()
+    command = [sys.executable, "-P", "-m", "antiphon", "run", *tiny_dac, *ENDLESS, "--out=mine"]
+    ends = {"stdin": terminal, "stdout": terminal, "stderr": terminal, "start_new_session": True}
+    process = subprocess.Popen(command, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0), cwd=place, **ends)
+    os.close(terminal)
+    while b"round 1/" not in os.read(mine, 65536):
+        assert process.poll() is None
+    os.close(mine)
+    assert process.wait(timeout=60) == 128 + signal.SIGHUP
+    summary = json.loads((place / "mine/summary.json").read_text())
+    assert summary["status"] == "interrupted"
+    assert (place / f"mine/checkpoints/round-{summary['round']:09d}/manifest.json").exists()
 
 
 @contextmanager
