@@ -41,7 +41,7 @@ class Launched:
 
     Use it in a `with` statement, or call `close`.
     name: the run's name; under Ray its actors are in the namespace `antiphon-<name>`.
-    places: host name and process id of each worker.
+    places: host name and process id of each worker at the start.
     """
 
     def __init__(self, executor: Executor, name: str, places: Mapping[str, tuple[str, int]], scope: ExitStack) -> None:
