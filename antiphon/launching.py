@@ -151,16 +151,8 @@ def launch(
     name = run or f"{grammar.name}-{uuid.uuid4().hex[:8]}"
     apart = placement or (spread(grammar) if executor == "ray" else None)
     plan: Any = {"order": order, "microbatches": microbatches, "staleness": staleness}  # Any: of several types
-    assignment = assign(
-        grammar,
-        agents,
-        placement=apart,
-        seed=seed,
-        threads=threads,
-        record=record,
-        on_nonfinite=on_nonfinite,
-        **plan,
-    )
+    plan |= {"record": record, "on_nonfinite": on_nonfinite}
+    assignment = assign(grammar, agents, placement=apart, seed=seed, threads=threads, **plan)
     if executor == "inline":
         return _inline(assignment, name, deadline)
     settings = {"transport": transport, "deadline": deadline, "checksum": checksum, "history": history}
