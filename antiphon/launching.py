@@ -41,7 +41,7 @@ class Launched:
 
     Use it in a `with` statement, or call `close`.
     name: the run's name; under Ray its actors are in the namespace `antiphon-<name>`.
-    places: host name and process id of each worker.
+    places: host name and process id of each worker at the start.
     """
 
     def __init__(self, executor: Executor, name: str, places: Mapping[str, tuple[str, int]], scope: ExitStack) -> None:
@@ -141,9 +141,8 @@ def launch(
     threads: torch threads of each worker. deadline: seconds to wait for a message. checksum: which messages
     between workers carry a CRC32C, so that damaged ones are refused: all (true), none (false), or those that may cross
     a network. record: whether to record the times of all actions (`Played.recording`).
-    max_recoveries: with "ray", the largest number of recoveries in an hour: after the death or the stall of a process,
-    the run goes on from its last checkpoint (or its beginning). 0 ends the run with an error instead. history: the file
-    of the run's history (`history.jsonl` of a run folder); a run that is resumed must name its old file.
+    max_recoveries: how often in an hour a run on Ray goes on from its last checkpoint, after a process has died or
+    stalled. history: file of the run's history (`history.jsonl` of a run folder); a resumed run names its old file.
     on_nonfinite: what happens if a value of a round becomes NaN or infinite (docs/rounds.md, "Numbers gone wrong").
     run: the run's name, unique on the cluster. address: address of a Ray cluster, or "local" to start Ray on this
     machine. Raises ExperimentError, ClusterError, VersionError, PlacementError, OracleError, AgentError or
@@ -151,14 +150,13 @@ def launch(
     """
     name = run or f"{grammar.name}-{uuid.uuid4().hex[:8]}"
     apart = placement or (spread(grammar) if executor == "ray" else None)
-    how: dict[str, Any] = {"order": order, "microbatches": microbatches, "staleness": staleness, "record": record}
-    how |= {"seed": seed, "threads": threads, "on_nonfinite": on_nonfinite}  # Any: settings of `assign`
-    assignment = assign(grammar, agents, placement=apart, **how)
+    plan: Any = {"order": order, "microbatches": microbatches, "staleness": staleness}  # Any: of several types
+    plan |= {"record": record, "on_nonfinite": on_nonfinite}
+    assignment = assign(grammar, agents, placement=apart, seed=seed, threads=threads, **plan)
     if executor == "inline":
         return _inline(assignment, name, deadline)
-    settings = {"transport": transport, "deadline": deadline, "checksum": checksum}
-    recovery = int(max_recoveries), None if history is None else Path(history)
-    return _ray(assignment, name, settings, address, num_cpus, *recovery)
+    settings = {"transport": transport, "deadline": deadline, "checksum": checksum, "history": history}
+    return _ray(assignment, name, settings, address, num_cpus, int(max_recoveries))
 
 
 @typed
@@ -220,7 +218,6 @@ def _ray(
     address: str | None,
     num_cpus: int | None,
     max_recoveries: int,
-    history: Path | None,
 ) -> Launched:
     # Imported here, so that inline runs do not import Ray.
     import ray
@@ -242,7 +239,8 @@ def _ray(
             refuse_unsatisfiable(bundles_of(placement), [own_machine(cpus, gpus)], placement.strategy)
             _refuse_beyond_memory(assignment.schedule.edges.values())
         scope.enter_context(ray_session(address, cpus, gpus))
-        settings |= {"transport": Transport(settings["transport"]), "history": History(history)}
+        path = None if settings["history"] is None else Path(settings["history"])
+        settings |= {"transport": Transport(settings["transport"]), "history": History(path)}
         executor = RecoveringExecutor(RayExecutor(assignment, name, **settings), max_recoveries)
         scope.enter_context(executor)
         places = ray.get([worker.address.remote() for worker in executor.workers.values()])

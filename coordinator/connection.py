@@ -52,7 +52,7 @@ def connect(
     store. device: the device on which this worker computes.
     """
     if connection.transport is Transport.OBJECT_STORE:
-        poster = _poster(connection.peers)
+        poster = _poster(connection.peers, connection.session.generation)
         own = schedule.carried_by(worker)
         return onto(ObjectStoreChannel(connection.session, worker, poster, mailbox, own), device)
     ranks = {name: rank for rank, name in enumerate(schedule.workers)}
@@ -70,8 +70,8 @@ def connect(
     )
 
 
-def _poster(peers: Mapping[str, Any]) -> Post:
+def _poster(peers: Mapping[str, Any], generation: int) -> Post:
     def post(peer: str, edge: int, frame: Frame) -> None:
-        peers[peer].deliver.remote(edge, bytes(frame))
+        peers[peer].deliver.remote(edge, bytes(frame), generation)
 
     return post

@@ -80,7 +80,7 @@ class Coordinator:
         self._hosts = {name: host for name, (host, _) in located.items()}
         # One reference for all workers, so that Ray serializes the assignment once.
         shared = ray.put(assignment)
-        sites = self._all("assign", lambda name, worker: worker.assign.remote(shared, name))
+        sites = self._all("assign", lambda name, worker: worker.assign.remote(shared, name, generation))
         peers = workers if transport is Transport.OBJECT_STORE else {}
         self._sites = sites
         self._store = _store()  # of its own: nothing that an older generation published can be read

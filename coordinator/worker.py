@@ -45,7 +45,7 @@ class Worker:
         self._brake = Brake()
         self._actions: tuple = ()
         self._assignment: Assignment | None = None
-        self._name = ""
+        self._name, self._generation = "", 0
         self._cut: Cut = {}
         self._writer = Writer()
 
@@ -60,9 +60,10 @@ class Worker:
         return _host(), versions()
 
     @ray.method(concurrency_group="play")
-    def assign(self, assignment: Assignment, name: str) -> Site:
+    def assign(self, assignment: Assignment, name: str, generation: int = 1) -> Site:
         """Make the players, clones and oracles of this worker on the device that Ray assigned.
 
+        generation: number of the channels that `open` will open.
         Returns the worker's machine and device. Raises the error of a player or oracle that cannot be made, with its
         name, and PlacementError if torch does not see the assigned device.
         """
@@ -70,7 +71,7 @@ class Worker:
         assignment.state.enter()
         self._release()
         self._brake = Brake()
-        self._assignment, self._name = assignment, name
+        self._assignment, self._name, self._generation = assignment, name, generation
         device, site = settle(name, look(), assignment.placement.logical_gpus)
         enter(device)
         self._hosted = Hosted(assignment, name, device)
@@ -145,10 +146,14 @@ class Worker:
         return program.finite.search(program.cursor.at[0])
 
     @ray.method(concurrency_group="mail")
-    def deliver(self, edge: int, frame: bytes) -> None:
-        """Put a frame (the bytes of one message) from a peer into the mailbox. Only for transport `object-store`."""
-        if self._mailbox is None:
-            return  # a frame of a run that has ended
+    def deliver(self, edge: int, frame: bytes, generation: int | None = None) -> None:
+        """Put a frame (the bytes of one message) from a peer into the mailbox. Only for transport `object-store`.
+
+        generation: number of the sender's channels. A frame of another generation was sent before a recovery, and is
+        dropped: Ray may deliver it late.
+        """
+        if self._mailbox is None or generation not in (None, self._generation):
+            return
         try:
             self._mailbox.put(edge, frame)
         except ProtocolError as error:

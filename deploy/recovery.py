@@ -157,7 +157,7 @@ class RecoveringExecutor:
         """Wait until the last checkpoint is written. If a death has interrupted that, recover, and write it again."""
         while (saving := self._saving) is not None:
             try:
-                self._surely(lambda: saving.written.result())
+                self._surely(saving.end)
             except (OSError, AntiphonError) as error:
                 self._saving = None
                 Future.set_exception(saving, error)
@@ -166,7 +166,7 @@ class RecoveringExecutor:
 
     def _conclude(self, saving: "_Saving") -> None:
         self._saving, self._cut = None, saving.folder
-        saving.set_result(saving.written.result())
+        saving.set_result(saving.end())
 
 
 @final
@@ -183,6 +183,10 @@ class _Saving(Future[Manifest]):
     def __init__(self, settle: Callable[[], None], round: int, again: Callable[[], Future[Manifest]]) -> None:
         super().__init__()
         self._settle, self.round, self.again = settle, round, again
+
+    def end(self) -> Manifest:
+        """Wait for the writing that is under way, and return its result."""
+        return self.written.result()
 
     def done(self) -> bool:
         """Return whether nothing is being written any more."""

@@ -10,6 +10,7 @@ import pytest
 import ray
 from torch import nn
 
+from antiphon.coordinator.connection import Transport
 from antiphon.coordinator.history import History, committed, read_history
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.plan.assignment import assign
@@ -34,12 +35,12 @@ class Run:
     """A recovering run on resident workers, and its history file."""
 
     def __init__(
-        self, grammar: Grammar, pool: Pool, folder: Path, max_recoveries: int = 5, deadline: float = DEADLINE
+        self, grammar: Grammar, pool: Pool, folder: Path, max_recoveries: int = 5, deadline: float = DEADLINE, **options
     ) -> None:
         self.grammar, self.path = grammar, folder / "history.jsonl"
         assignment = assign(grammar, specifications(grammar), placement=spread(grammar))
         history = History(self.path)
-        self.plain = RayExecutor(assignment, "recovering", deadline=deadline, pool=pool, history=history)
+        self.plain = RayExecutor(assignment, "recovering", deadline=deadline, pool=pool, history=history, **options)
         self.executor = RecoveringExecutor(self.plain, max_recoveries)
 
     def actor(self, name: str):
@@ -180,3 +181,13 @@ def test_the_round_of_a_death_or_stall_is_exact(start, tmp_path, how) -> None:
     (report,) = run.executor.recoveries
     assert (report.worker, report.round) == ("Second", 7)
     run.check(10)
+
+
+@pytest.mark.parametrize("victim", ["Second", COORDINATOR])
+def test_late_frames_of_an_older_generation_are_dropped_where_ray_carries_the_messages(start, victim) -> None:
+    run = start(with_dropout(), transport=Transport.OBJECT_STORE)
+    striking = run.strike(victim, 10)
+    assert run.executor.play(60).round == 60
+    striking.join()
+    assert len(run.executor.recoveries) == 1
+    run.check(60)
