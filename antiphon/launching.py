@@ -138,9 +138,9 @@ def launch(
     the whole batch.
     staleness: a query may use parameters of this many rounds ago, so that rounds overlap; one number for all passes of
     the Query graph, or one by pass. A response is the gradient at the parameters of its query. 0: the newest ones.
-    threads: torch threads of each worker. deadline: seconds to wait for a message. checksum: which messages
-    between workers carry a CRC32C, so that damaged ones are refused: all (true), none (false), or those that may cross
-    a network. record: whether to record the times of all actions (`Played.recording`).
+    threads: torch threads of each worker. deadline: seconds to wait for a message. checksum: which messages between
+    workers carry a CRC32C, so that damaged ones are refused: all (true), none (false), or those that may cross a
+    network. record: whether to record the times of all actions (`Played.recording`).
     max_recoveries: with "ray", the largest number of recoveries in an hour: after the death or the stall of a process,
     the run goes on from its last checkpoint (or its beginning). 0 ends the run with an error instead. history: the file
     of the run's history (`history.jsonl` of a run folder); a run that is resumed must name its old file.
@@ -151,17 +151,9 @@ def launch(
     """
     name = run or f"{grammar.name}-{uuid.uuid4().hex[:8]}"
     apart = placement or (spread(grammar) if executor == "ray" else None)
+    more: dict[str, Any] = {"order": order, "microbatches": microbatches, "staleness": staleness}  # Any: of many types
     assignment = assign(
-        grammar,
-        agents,
-        placement=apart,
-        seed=seed,
-        threads=threads,
-        order=order,
-        microbatches=microbatches,
-        staleness=staleness,
-        record=record,
-        on_nonfinite=on_nonfinite,
+        grammar, agents, placement=apart, seed=seed, threads=threads, record=record, on_nonfinite=on_nonfinite, **more
     )
     if executor == "inline":
         return _inline(assignment, name, deadline)
