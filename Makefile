@@ -9,7 +9,7 @@ BENCH ?= $(BIN)/antiphon bench round_latency
 SELECT ?= not slow
 MANIFESTS := deploy/manifests/examples
 
-.PHONY: demo test test-all lint types links env gallery manifests bench clean
+.PHONY: demo test test-all lint types links env gallery manifests bench chaos clean
 
 demo: env
 	$(DEMO)
@@ -61,6 +61,11 @@ manifests: env
 
 bench: env
 	$(BENCH)
+
+# FAULTS random faults against runs of four grammars on Ray: about ten seconds each.
+FAULTS ?= 200
+chaos: env
+	$(BIN)/python -m benchmarks.chaos --faults $(FAULTS)
 
 clean:
 	rm -rf .venv .links build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from antiphon.agents.layout import Layout, laid_out, strides_of_gradient
+from antiphon.agents.patience import Patience
 from antiphon.agents.specification import AgentSpecification
 from antiphon.errors import AgentError, ProtocolError, unstopped
 from antiphon.grammars.oracle import State
@@ -36,6 +37,7 @@ class AgentHost:
         self._layout = Layout(player, named)
         self._strides = tuple(strides_of_gradient(parameter) for _, parameter in named)
         self._heard, self._is_torchs = 0, specification.in_place
+        self._patience: Patience | None = None
         self._build([parameter for _, parameter in named])
 
     def hear(self, response: Sequence[Tensor] | Tensor) -> None:
@@ -121,6 +123,8 @@ class AgentHost:
 
     def _build(self, parameters: Sequence[Tensor]) -> None:
         self._parameters = tuple(self._lent(parameters))
+        # A new one with each agent: a call of the last agent that hangs does not concern this one.
+        self._patience = Patience(self.specification.patience) if self.specification.patience is not None else None
         with torch.enable_grad():  # also after a failure within a round
             self.agent = self.specification.make(self.player, list(self._parameters))
 
@@ -137,11 +141,13 @@ class AgentHost:
         try:
             if self._is_torchs:
                 return call(*arguments)
+            if self._patience is not None:
+                return self._patience.call(call, *arguments)  # a new thread records gradients
             with torch.enable_grad():  # a round records nothing
                 return call(*arguments)
         except KeyboardInterrupt:
             raise
-        except BaseException as error:  # code of a user may raise anything, or exit
+        except BaseException as error:  # code of a user may raise anything, or exit, or hang
             where = method if round is None else f"{method} in round {round}"
             raise AgentError(
                 f"agent {self.specification.agent!r} of player {self.player!r} raised {type(error).__name__} in "

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from antiphon.agents.shards import is_sharded
 from antiphon.errors import GrammarError, ShapeError
+from antiphon.grammars.finite import clipped, is_finite, wrong
 from antiphon.grammars.types import EdgeType
 
 
@@ -59,7 +60,7 @@ class Layout:
         self._expected = tuple((name, parameter.shape, parameter.dtype) for name, parameter in named)
         self._sizes = [parameter.numel() for _, parameter in named]
         whole = (each for each in named if not is_sharded(each[1]))
-        self._infinite = {name: ~value.detach().isfinite() for name, value in whole if not value.isfinite().all()}
+        self._infinite = {name: value.detach().isinf() for name, value in whole if not is_finite(value.detach())}
 
     def response(self, response: Sequence[Tensor] | Tensor) -> Sequence[Tensor]:
         """Return the response of a player (its gradient) as one tensor per parameter. A flat vector is split into
@@ -93,9 +94,18 @@ class Layout:
 
         Elements that were not finite at the start, such as a mask of -inf, do not count. The tensors must fit.
         """
-        named = [(name, tensor) for tensor, (name, _, _) in zip(tensors, self._expected, strict=True)]
-        found = [(name, tensor.isfinite()) for name, tensor in named]
-        return next((name for name, finite in found if not (finite | self._infinite.get(name, finite)).all()), None)
+        for tensor, (name, _, _) in zip(tensors, self._expected, strict=True):
+            if not is_finite(tensor) and (name not in self._infinite or (wrong(tensor) & ~self._infinite[name]).any()):
+                return name
+        return None
+
+    def clip(self, tensors: Sequence[Tensor]) -> None:
+        """Replace NaN by 0 and infinity by the nearest finite number, in place; not where it was infinite at first."""
+        for tensor, (name, _, _) in zip(tensors, self._expected, strict=True):
+            if not is_finite(tensor):
+                at_first = self._infinite.get(name)
+                finite = clipped(tensor)
+                tensor.copy_(finite if at_first is None else torch.where(at_first, tensor, finite))
 
     def _split(self, flat: Tensor) -> Sequence[Tensor]:
         if flat.ndim != 1 or flat.numel() != sum(self._sizes):

@@ -11,10 +11,11 @@ from torch.distributed.device_mesh import DeviceMesh
 
 from antiphon.agents.host import AgentHost
 from antiphon.agents.layout import Layout
-from antiphon.agents.shards import in_parts, refuse_agent, shard, whole
+from antiphon.agents.shards import in_parts, part, refuse_agent, shard, whole
 from antiphon.agents.specification import AgentSpecification
 from antiphon.errors import FOREIGN, AgentError, AntiphonError, GrammarError, ProtocolError, unstopped
 from antiphon.grammars.factory import Factory
+from antiphon.grammars.finite import has_no_nan
 from antiphon.grammars.module_state import load_module, module_state
 from antiphon.grammars.oracle import State
 from antiphon.grammars.seeds import forked
@@ -54,8 +55,17 @@ class Player:
                 f"player {name!r} made by {factory} has no parameter that requires a gradient; expected at least one. "
                 "Declare what never moves as an operator or an oracle."
             )
+        self._refuse_nan()
         self._layout = Layout(name, self.named)
         self.host = AgentHost(name, specification, self.named, specification.in_place) if specification else None
+
+    def _refuse_nan(self) -> None:
+        wrong = next((name for name, value in self.named if not has_no_nan(value.detach())), None)
+        if wrong is not None:
+            raise GrammarError(
+                f"player {self.name!r} made by {self._factory} has NaN in its parameter {wrong!r}; expected numbers. "
+                "Initialise it in the module's constructor: torch.empty does not."
+            )
 
     def hear(self, response: Sequence[Tensor] | Tensor) -> None:
         """Pass a response (a gradient of the parameters) to the player's agent. Several responses before a move add up.
@@ -96,6 +106,15 @@ class Player:
             _copy_into(self.parameters, moved)
         self.moves += 1
         return ""
+
+    def not_finite(self) -> str | None:
+        """Return the name of the first parameter that holds NaN or infinity, and did not at the start; None if none."""
+        return self._layout.not_finite([*map(part, self.parameters)])
+
+    def clip(self) -> None:
+        """Replace NaN in the parameters by 0 and infinity by the nearest finite number, in place."""
+        with torch.no_grad():
+            self._layout.clip([*map(part, self.parameters)])
 
     def install(self, moved: Sequence[Tensor] | Tensor) -> None:
         """Copy new parameters, which an agent on another worker computed, into the module.

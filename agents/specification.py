@@ -13,7 +13,7 @@ from antiphon.agents.agent import Agent
 from antiphon.agents.torch_agent import TorchAgent
 from antiphon.errors import AgentError, AntiphonError, ExperimentError, unstopped
 from antiphon.grammars.cadence import Cadence
-from antiphon.grammars.numbers import Positive
+from antiphon.grammars.numbers import Positive, Seconds
 from antiphon.grammars.typed import typed
 from antiphon.plugins import AGENTS, find
 
@@ -38,7 +38,8 @@ class AgentSpecification:
     agent: "torch" (`TorchAgent`), "module:Class", or an entry point in the group `antiphon.agents`.
     arguments: keyword arguments of the optimizer if the agent is "torch", else of the agent. The optimizer, clipping
     and scheduler fields are only for "torch". cadence: the rounds in which the player moves. on_failure: what to do if
-    an agent other than "torch" raises, or returns wrong shapes or numbers that are not finite. Raises
+    an agent other than "torch" raises, or returns wrong shapes or numbers that are not finite. patience: seconds within
+    which such an agent must hear and move; a longer call is a failure. None waits without limit. Raises
     ExperimentError for optimizers, schedulers and arguments that torch does not have or a player cannot use.
     """
 
@@ -51,6 +52,7 @@ class AgentSpecification:
     scheduler_arguments: Arguments = ()
     cadence: Cadence = ROUNDLY
     on_failure: OnFailure = "fail"
+    patience: Seconds | None = None
 
     def __post_init__(self) -> None:
         self._check_policy()
@@ -80,6 +82,7 @@ class AgentSpecification:
         scheduler_arguments: Mapping[str, Any] | None = None,
         cadence: Cadence = ROUNDLY,
         on_failure: OnFailure = "fail",
+        patience: Seconds | None = None,
     ) -> "AgentSpecification":
         """Make a specification from mappings, as in an experiment file.
 
@@ -90,7 +93,8 @@ class AgentSpecification:
         'SGD(lr=0.1, momentum=0.9)'
         """
         own, scheduled = _frozen(arguments), _frozen(scheduler_arguments)
-        return cls(_name_of(agent), optimizer, own, clip_norm, clip_value, scheduler, scheduled, cadence, on_failure)
+        policy = cadence, on_failure, patience
+        return cls(_name_of(agent), optimizer, own, clip_norm, clip_value, scheduler, scheduled, *policy)
 
     @property
     def in_place(self) -> bool:
@@ -107,6 +111,7 @@ class AgentSpecification:
         parts += [f"every {self.cadence.every} rounds"] if self.cadence.every != 1 else []
         parts += [f"from round {self.cadence.start}"] if self.cadence.start else []
         parts += [f"on failure {self.on_failure}"] if self.on_failure != "fail" else []
+        parts += [f"within {self.patience:g} s"] if self.patience is not None else []
         return ", ".join(parts)
 
     def make(self, player: str, parameters: Sequence[Tensor]) -> Agent:
@@ -146,6 +151,11 @@ class AgentSpecification:
             raise ExperimentError(
                 f"agent 'torch' was given on_failure={self.on_failure!r}; expected 'fail': it steps on the parameters "
                 "in place, so a move that broke off cannot be left out. Leave it out, or use an agent of your own."
+            )
+        if self.in_place and self.patience is not None:
+            raise ExperimentError(
+                f"agent 'torch' was given patience={self.patience:g}; expected none, because it steps on the "
+                "parameters in place, and a late step would change them. Leave it out, or use an agent of your own."
             )
 
     def _refuse_torch_options(self) -> None:

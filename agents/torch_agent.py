@@ -96,9 +96,9 @@ class TorchAgent:
         joint.state.update({each: agent._optimizer.state[each] for agent in agents for each in agent._parameters})
         step = _lean_step(joint, lambda: [agent.move() for agent in agents])
 
+        @torch.no_grad()
         def move() -> None:
-            with torch.no_grad():
-                step()
+            step()
             for parameter in parameters:
                 parameter.grad = None
 

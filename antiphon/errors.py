@@ -83,6 +83,29 @@ class WorkerDied(RoundError):
     """The process of a worker has ended unexpectedly."""
 
 
+class WorkerStalled(WorkerDied):
+    """A worker neither answers nor makes progress. Recovery treats it like a dead worker."""
+
+
+class NonfiniteError(RoundError):
+    """A number of a round became NaN or infinite.
+
+    position: index, in the schedule, of the step that made the number. On several workers, the error with the lowest
+    round and position is the first appearance.
+    """
+
+    def __init__(self, message: str, *, worker: str = "", round: int = -1, position: int = -1) -> None:
+        super().__init__(message, worker=worker, round=round)
+        self.position = position
+
+    def __reduce__(self) -> tuple[Any, ...]:  # Any: pickle's own shape
+        return _nonfinite_error, (self.args[0], self.worker, self.round, self.position)
+
+
+def _nonfinite_error(message: str, worker: str, round: int, position: int) -> NonfiniteError:
+    return NonfiniteError(message, worker=worker, round=round, position=position)
+
+
 def _round_error(kind: type[RoundError], message: str, worker: str, round: int, traceback: str) -> RoundError:
     return kind(message, worker=worker, round=round, traceback=traceback)
 

@@ -5,17 +5,20 @@ import os
 import socket
 import uuid
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, final
 
 from antiphon.agents.specification import AgentSpecification, OnFailure
+from antiphon.coordinator.checkpoint import Labels, Manifest
 from antiphon.coordinator.executor import Executor, Played
 from antiphon.coordinator.inline import InlineExecutor
-from antiphon.coordinator.plan.assignment import Assignment, assign
+from antiphon.coordinator.plan.assignment import Assignment, OnNonfinite, assign
 from antiphon.coordinator.plan.placement import Placement, spread
 from antiphon.coordinator.plan.staleness import Staleness
 from antiphon.coordinator.plan.step_order import OrderName
+from antiphon.coordinator.storage import Place
 from antiphon.envs.available_memory import available_memory
 from antiphon.errors import PlacementError
 from antiphon.grammars.cadence import Cadence
@@ -28,6 +31,7 @@ from antiphon.transport.shared_pair import SharedLayout
 
 ExecutorName: TypeAlias = Literal["inline", "ray"]
 TransportName: TypeAlias = Literal["process-group", "object-store"]
+ChecksumChoice: TypeAlias = bool | Literal["between-machines"]
 Agents: TypeAlias = Mapping[str, AgentSpecification] | AgentSpecification
 
 
@@ -75,8 +79,18 @@ class Launched:
 
     @typed
     def save(self, folder: Path | str) -> None:
-        """Write a checkpoint (the states of all players, clones and oracles) into `folder`."""
-        self._executor.save(Path(folder))
+        """Write a checkpoint (the states of all players, clones and oracles) into `folder`.
+
+        folder: a path, or an address of fsspec such as `s3://bucket/run`.
+        """
+        self._executor.save(folder)
+
+    def begin_save(self, folder: Place, labels: Labels) -> Future[Manifest]:
+        """Copy all states now, and write them into the existing `folder` while the next rounds play.
+
+        labels: what else the manifest says. The future has the manifest, or the exception of the writing.
+        """
+        return self._executor.begin_save(folder, labels)
 
     def close(self) -> None:
         """Stop all workers, and then Ray if `launch` started it. May be called twice."""
@@ -100,6 +114,7 @@ def launch(
     placement: Placement | None = None,
     threads: Threads = 1,
     deadline: Seconds = 30.0,
+    checksum: ChecksumChoice = "between-machines",
     run: str | None = None,
     address: str | None = None,
     num_cpus: Threads | None = None,
@@ -107,6 +122,9 @@ def launch(
     microbatches: Count = 1,
     staleness: Staleness = 0,
     record: bool = False,
+    max_recoveries: Natural = 20,
+    history: Path | str | None = None,
+    on_nonfinite: OnNonfinite = "fail",
 ) -> Launched:
     """Make all players, oracles and losses of a grammar, ready to run rounds.
 
@@ -120,8 +138,14 @@ def launch(
     the whole batch.
     staleness: a query may use parameters of this many rounds ago, so that rounds overlap; one number for all passes of
     the Query graph, or one by pass. A response is the gradient at the parameters of its query. 0: the newest ones.
-    threads: torch threads of each worker. deadline: seconds to wait for a message. record: whether to record the times
-    of all actions (`Played.recording`).
+    threads: torch threads of each worker. deadline: seconds to wait for a message. checksum: which messages
+    between workers carry a CRC32C, so that damaged ones are refused: all (true), none (false), or those that may cross
+    a network. record: whether to record the times of all actions (`Played.recording`).
+    max_recoveries: with "ray", the largest number of recoveries in an hour: after the death or the stall of a process,
+    the run goes on from its last checkpoint (or its beginning). 0 ends the run with an error instead. history: the file
+    of the run's history (`history.jsonl` of a run folder); a run that is resumed must name its old file.
+    on_nonfinite: what happens if a value of a round becomes NaN or infinite: "fail" raises NonfiniteError, "skip-round"
+    lets nobody move in that round, "clip" replaces the value by a finite one, "warn" notes it (`Played.nonfinite`).
     run: the run's name, unique on the cluster. address: address of a Ray cluster, or "local" to start Ray on this
     machine. Raises ExperimentError, ClusterError, VersionError, PlacementError, OracleError, AgentError or
     TransportError, and then leaves nothing running.
@@ -138,10 +162,13 @@ def launch(
         microbatches=microbatches,
         staleness=staleness,
         record=record,
+        on_nonfinite=on_nonfinite,
     )
     if executor == "inline":
         return _inline(assignment, name, deadline)
-    return _ray(assignment, name, transport, deadline, address, num_cpus)
+    settings = {"transport": transport, "deadline": deadline, "checksum": checksum}
+    recovery = int(max_recoveries), None if history is None else Path(history)
+    return _ray(assignment, name, settings, address, num_cpus, *recovery)
 
 
 @typed
@@ -156,6 +183,7 @@ def agent(
     scheduler: str | None = None,
     scheduler_arguments: Mapping[str, Any] | None = None,
     on_failure: OnFailure = "fail",
+    patience: Seconds | None = None,
     **arguments: Any,  # Any: arguments of the optimizer or the agent
 ) -> AgentSpecification:
     """Specify the optimizer of a player: a torch optimizer, or your own class.
@@ -163,7 +191,8 @@ def agent(
     optimizer: name of a torch optimizer. agent: "torch"; or your own class, or "module:Class", instead of a torch
     optimizer. every, start: the rounds in which the parameters are updated. clip_*, scheduler*: for torch optimizers.
     on_failure: after a failure of your own class: end the run ("fail"), skip the update ("skip"), or also make a new
-    agent ("restart"). arguments: arguments of the optimizer, or of your own class.
+    agent ("restart"). patience: seconds within which your own class must hear and move; a longer call is a failure.
+    arguments: arguments of the optimizer, or of your own class.
 
     >>> agent("SGD", lr=0.1, momentum=0.9, clip_norm=1.0).description
     'SGD(lr=0.1, momentum=0.9), norm <= 1.0'
@@ -183,6 +212,7 @@ def agent(
         scheduler_arguments=scheduler_arguments,
         cadence=cadence,
         on_failure=on_failure,
+        patience=patience,
     )
 
 
@@ -194,16 +224,24 @@ def _inline(assignment: Assignment, name: str, deadline: float) -> Launched:
 
 
 def _ray(
-    assignment: Assignment, name: str, transport: str, deadline: float, address: str | None, num_cpus: int | None
+    assignment: Assignment,
+    name: str,
+    settings: dict[str, Any],  # Any: settings of `RayExecutor`
+    address: str | None,
+    num_cpus: int | None,
+    max_recoveries: int,
+    history: Path | None,
 ) -> Launched:
     # Imported here, so that inline runs do not import Ray.
     import ray
 
     from antiphon.coordinator.connection import Transport
+    from antiphon.coordinator.history import History
     from antiphon.deploy.bundles import bundles_of, cpus_for, gpus_for
     from antiphon.deploy.cluster import own_machine
     from antiphon.deploy.embedded import ray_session
     from antiphon.deploy.executor import RayExecutor
+    from antiphon.deploy.recovery import RecoveringExecutor
     from antiphon.deploy.satisfiable import refuse_unsatisfiable
 
     with contextlib.ExitStack() as scope:
@@ -214,8 +252,9 @@ def _ray(
             refuse_unsatisfiable(bundles_of(placement), [own_machine(cpus, gpus)], placement.strategy)
             _refuse_beyond_memory(assignment.schedule.edges.values())
         scope.enter_context(ray_session(address, cpus, gpus))
-        settings = {"transport": Transport(transport), "deadline": deadline}
-        executor = scope.enter_context(RayExecutor(assignment, name, **settings))
+        settings |= {"transport": Transport(settings["transport"]), "history": History(history)}
+        executor = RecoveringExecutor(RayExecutor(assignment, name, **settings), max_recoveries)
+        scope.enter_context(executor)
         places = ray.get([worker.address.remote() for worker in executor.workers.values()])
         return Launched(executor, name, dict(zip(executor.workers, places, strict=True)), scope.pop_all())
 

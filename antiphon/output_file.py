@@ -1,7 +1,9 @@
 """Write an output file, and check beforehand, before any work is done, that the file can be written."""
 
+import json
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 from antiphon.errors import ExperimentError
 
@@ -47,3 +49,8 @@ def unwritable(path: Path, reason: str) -> ExperimentError:
         f"file {str(path)!r} cannot be written: {reason}. Expected a file in a folder that exists and may be written "
         "to; correct the path."
     )
+
+
+def finite(value: Any) -> Any:  # Any: JSON
+    """Return a copy of a JSON value in which None replaces infinities and NaN, which JSON cannot represent."""
+    return json.loads(json.dumps(value), parse_constant=lambda _: None)

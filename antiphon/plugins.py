@@ -2,7 +2,8 @@
 
 import difflib
 import pkgutil
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -16,6 +17,12 @@ ENVIRONMENTS = "antiphon.environments"
 
 AGENTS = "antiphon.agents"
 """Entry-point group of plugins that provide classes or functions that make an agent (optimizer)."""
+
+
+RUNTIME_ENV = "runtime_env"
+"""The key of an experiment that lets Ray install packages for a worker."""
+
+_NAMED = re.compile(r"([^\W\d][\w.]*):(?!/)")  # "module:name"; not an address such as "s3://bucket"
 
 
 def installed(group: str) -> Mapping[str, EntryPoint]:
@@ -82,6 +89,39 @@ def made(
         ) from error
 
 
+def refuse_foreign(folder: str, table: Any, allowed: Iterable[str]) -> None:  # Any: TOML
+    """Raise ExperimentError if a table that was read from a run folder names code that the user did not allow.
+
+    A run folder is data: nobody who opens one shall run a function that its author chose. Code is named by
+    "module:name"; also a key `runtime_env`, which lets Ray install packages. Names of the library and of installed
+    plugins (entry points) are not code of the folder.
+    folder: the folder or its experiment, for the message. allowed: modules that the user allows, with all below them.
+    """
+    known = tuple(allowed)
+    for key, name, module in _foreign(table, ""):
+        if not any(module == each or module.startswith(f"{each}.") for each in known):
+            raise ExperimentError(
+                f"experiment {folder!r} names code of its own: key {key!r} is {name!r}. Expected names of the library "
+                f"or of installed plugins, because such code can do all that you can. If you trust {module!r}, allow "
+                f"it: --allow {module}."
+            )
+
+
+def _foreign(value: Any, key: str) -> Iterator[tuple[str, Any, str]]:  # Any: TOML
+    """Yield the key, the value and the module of everything in a table that may be code."""
+    if isinstance(value, Mapping):
+        for name, below in value.items():
+            place = f"{key}.{name}" if key else str(name)
+            if name == RUNTIME_ENV and below:
+                yield place, below, RUNTIME_ENV
+            yield from _foreign(below, place)
+    elif isinstance(value, list | tuple):
+        for below in value:
+            yield from _foreign(below, key)
+    elif isinstance(value, str) and (found := _NAMED.match(value)):
+        yield key, value, found[1]
+
+
 def missing(what: str, extra: str, error: ImportError) -> ExperimentError:
     """Return the error for an optional package that is not installed.
 
@@ -111,6 +151,10 @@ def _imported(what: str, name: str) -> Any:  # Any: attributes are looked up by 
         raise ExperimentError(
             f"{what} {name!r} names a file; expected 'module:name', importable from here. "
             f"Write {f'{path}:{attribute}'!r}."
+        )
+    if not attribute:
+        raise ExperimentError(
+            f"{what} {name!r} names no module; expected 'module:name', importable from here. Correct it."
         )
     return pkgutil.resolve_name(name)
 

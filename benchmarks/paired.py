@@ -36,11 +36,13 @@ def in_turn(contestants: Mapping[str, Callable[[], float]], repetitions: int) ->
     return times
 
 
-def seconds_a_round(play: Callable[[int], object], rounds: int) -> float:
-    """Play `rounds` rounds, and return the seconds of one round."""
-    began = time.perf_counter()
+def seconds_a_round(
+    play: Callable[[int], object], rounds: int, clock: Callable[[], float] = time.perf_counter
+) -> float:
+    """Play `rounds` rounds, and return the seconds of one round, by `clock`."""
+    began = clock()
     play(rounds)
-    return (time.perf_counter() - began) / rounds
+    return (clock() - began) / rounds
 
 
 def paired_ratio(times: Sequence[float], base: Sequence[float]) -> Ratio:

@@ -1,84 +1,277 @@
-"""Writes and reads checkpoints: the states at a round boundary, as safetensors and JSON files, and a manifest."""
+"""Writes and reads checkpoints: the states at a round boundary, as safetensors and JSON files, and a manifest.
+
+The manifest names every file with its size and SHA-256, and is written last. What does not agree with it is refused.
+"""
 
 import hashlib
 import json
-import os
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, NamedTuple, TypeAlias, final
 from urllib.parse import quote
 
-import numpy as np
+import safetensors.torch
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from antiphon.coordinator.state_text import join_state, split_state
+from antiphon.coordinator.storage import PART, Folder, Place, folder_at
+from antiphon.coordinator.versions import versions
 from antiphon.errors import ExperimentError, unstopped
 from antiphon.grammars.oracle import State
 
 MANIFEST = "manifest.json"
+FORMAT = 2
+BLOCK = 2**20
+"""Bytes of a block. A large tensor of an oracle, such as a replay memory, is written in blocks of rows."""
+_MALFORMED = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
+"""What a reader of JSON of an unexpected form raises."""
+_LARGEST = 64 * 2**20
+"""Bytes that a manifest may have."""
 _LONGEST = 160
 """Longest part of a state's name that is used in a file name, in characters. File systems allow 255 bytes."""
 
 
+class Entry(NamedTuple):
+    """Size in bytes and SHA-256 of a file."""
+
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What a run adds to the manifest of its checkpoint: digest of the experiment, and metrics of its last batch."""
+
+    experiment: str = ""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
 @dataclass(frozen=True)
 class Manifest:
-    """The contents of a checkpoint's manifest: grammar signature, next round to play, seed, and names of all states."""
+    """The contents of a checkpoint's manifest.
+
+    signature: of the grammar. round: the next round to play. names: of all states. files: size and SHA-256 of every
+    other file. generation: how often the run had connected its workers. versions: of antiphon, torch and Python.
+    """
 
     signature: str
     round: int
     seed: int
     names: tuple[str, ...]
+    files: Mapping[str, Entry] = field(default_factory=dict)
+    generation: int = 0
+    experiment: str = ""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=versions)
 
 
-def save_states(folder: Path, states: Mapping[str, State]) -> tuple[str, ...]:
-    """Write two files per state into `folder`: its tensors (safetensors) and its other values (JSON).
+Cut: TypeAlias = Mapping[str, tuple[str, Mapping[str, Tensor]]]
+"""The states at a round boundary, by name: JSON text, and tensors that share no memory with the players."""
 
-    states: the states by name. Returns their names. Raises ExperimentError, before anything is written, if a state
-    cannot be saved and loaded without change.
+
+def cut(states: Mapping[str, State]) -> Cut:
+    """Prepare states for writing. Raises ExperimentError if a state cannot be saved and loaded without change."""
+    return {name: split_state(name, state) for name, state in states.items()}
+
+
+def clear(folder: Folder) -> None:
+    """Remove an older checkpoint from `folder`, its manifest first. Raises OSError."""
+    folder.discard(MANIFEST)
+    for name in folder.names():
+        if name.endswith((".safetensors", ".json", PART)):
+            folder.discard(name)
+
+
+@final
+class Writer:
+    """Writes the states of one process into the folders of its checkpoints.
+
+    A block that has not changed since the last checkpoint is linked (or copied by a remote file system), not written.
     """
-    split = {name: split_state(name, state) for name, state in states.items()}
-    folder.mkdir(parents=True, exist_ok=True)
-    # Without its manifest, an older checkpoint in this folder does not count while its files are overwritten.
-    (folder / MANIFEST).unlink(missing_ok=True)
-    for name, (plain, tensors) in split.items():
-        own = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
-        save_file(own, _path(folder, name, ".safetensors"))
-        _write(_path(folder, name, ".json"), plain)
-    return tuple(states)
+
+    def __init__(self) -> None:
+        self._last: Folder | None = None
+        self._blocks: dict[str, Entry] = {}
+
+    def write(self, folder: Folder, states: Cut, growing: Collection[str] = ()) -> dict[str, Entry]:
+        """Write the files of all states into `folder`. Return size and SHA-256 of each file, by file name.
+
+        growing: names of the states that are written in blocks. Raises OSError.
+        """
+        before, entries, blocks = self._blocks, dict[str, Entry](), dict[str, Entry]()
+        for name, (plain, tensors) in states.items():
+            large = {key: _block_rows(value) for key, value in tensors.items()} if name in growing else {}
+            parts = {key: value.split(large[key]) for key, value in tensors.items() if large.get(key)}
+            for key, each in parts.items():
+                for number, rows in enumerate(each):
+                    file, data = _block(name, key, number), _bytes({"rows": rows})
+                    entry = blocks[file] = _entry(data)
+                    same = self._last is not None and before.get(file) == entry and folder.adopt(file, self._last)
+                    if not same:
+                        folder.write(file, data)
+            small = {key: value for key, value in tensors.items() if key not in parts}
+            text = f'{{"state": {plain}, "blocks": {json.dumps({key: len(each) for key, each in parts.items()})}}}'
+            for ending, data in ((".safetensors", _bytes(small)), (".json", text.encode())):
+                folder.write(_file(name, ending), data)
+                entries[_file(name, ending)] = _entry(data)
+        self._last, self._blocks = folder, blocks
+        return {**entries, **blocks}
 
 
-def load_states(folder: Path, names: Iterable[str]) -> dict[str, State]:
-    """Return the states `names` from the folder of a checkpoint, by name.
-
-    Raises ExperimentError if a file is missing or damaged.
-    """
-    return {name: _load(folder, name) for name in names}
-
-
-def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write the manifest of a checkpoint, after all other files.
+def write_manifest(folder: Place, manifest: Manifest) -> None:
+    """Write the manifest of a checkpoint, after all other files are safe on the disk. Raises OSError.
 
     A folder without a manifest is refused as incomplete.
     """
-    _write(folder / MANIFEST, json.dumps(asdict(manifest), indent=1))
+    folder = folder_at(folder)
+    body = {**asdict(manifest), "format": FORMAT}
+    body["files"] = {name: list(entry) for name, entry in manifest.files.items()}
+    folder.settle()
+    folder.write(MANIFEST, _signed(body))
+    folder.settle()
 
 
-def read_manifest(folder: Path) -> Manifest:
-    """Read the manifest of a checkpoint. Raises ExperimentError if it is missing or damaged."""
+def read_manifest(folder: Place) -> Manifest:
+    """Read the manifest of a checkpoint. Raises ExperimentError if it is missing, or was changed in any way."""
+    folder = folder_at(folder)
     try:
-        found = json.loads((folder / MANIFEST).read_text())
-        return Manifest(found["signature"], found["round"], found["seed"], tuple(found["names"]))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        data = folder.read(MANIFEST, _LARGEST)
+        body = json.loads(data)["manifest"]
+        if body["format"] != FORMAT:
+            raise ValueError(f"format {body['format']!r} instead of {FORMAT}")
+        if data != _signed(body):
+            raise ValueError("contents that do not agree with their own digest")
+        return _manifest(body)
+    except (OSError, RecursionError, *_MALFORMED) as error:
+        what = f": {unstopped(error)}" if type(error) in (ValueError, OSError) else ""
         raise ExperimentError(
-            f"{str(folder)!r} is no complete checkpoint: expected a readable {MANIFEST}, found {type(error).__name__}. "
-            "Name a checkpoint folder of a run."
+            f"{folder.address!r} is no complete checkpoint: expected a readable {MANIFEST}, found "
+            f"{type(error).__name__}{what}. Name a checkpoint folder of a run."
         ) from error
 
 
-def _path(folder: Path, name: str, ending: str) -> Path:
+def load_states(folder: Place, names: Iterable[str] | None = None) -> dict[str, State]:
+    """Return the states of a checkpoint by name, after a comparison of every file with the manifest.
+
+    names: the states to load; None loads all. Raises ExperimentError that names what is missing, foreign or damaged.
+    """
+    folder = folder_at(folder)
+    manifest = read_manifest(folder)
+    wanted = manifest.names if names is None else tuple(names)
+    for name in wanted:
+        if name not in manifest.names:
+            raise ExperimentError(
+                f"checkpoint {folder.address!r} has no state of {name!r}; expected one of {list(manifest.names)}. "
+                "Use a checkpoint of the same grammar."
+            )
+    _check_names(folder, manifest)
+    return {name: _load(folder, manifest, name) for name in wanted}
+
+
+def check_origin(folder: Place, manifest: Manifest, **expected: object) -> None:
+    """Raise ExperimentError if the checkpoint was written by another run.
+
+    expected: values of fields of the manifest, such as `signature`, `seed`, `round` and `experiment`.
+    """
+    for name, value in expected.items():
+        found = getattr(manifest, name)
+        if found != value:
+            raise ExperimentError(
+                f"checkpoint {folder_at(folder).address!r} is of another run: expected {name} {value!r}, found "
+                f"{found!r}. Use a checkpoint that this run has written."
+            )
+
+
+def _manifest(body: dict[str, Any]) -> Manifest:  # Any: JSON
+    """Make a manifest from parsed JSON. Raises ValueError for a value of a wrong type."""
+    kinds = {"signature": str, "round": int, "seed": int, "generation": int, "experiment": str, "names": list}
+    kinds |= {"files": dict, "metrics": dict, "versions": dict, "format": int}
+    wrong = [key for key, kind in kinds.items() if type(body.get(key)) is not kind]
+    wrong += [key for key in body if key not in kinds]
+    wrong += [key for key in ("round", "seed", "generation") if key not in wrong and body[key] < 0]
+    items = {"names": str, "metrics": float, "versions": str}
+    for key in items.keys() - set(wrong):
+        values = body[key] if key == "names" else body[key].values()
+        wrong += [key for value in values if type(value) is not items[key]]
+    files = body["files"].items() if "files" not in wrong else ()
+    wrong += ["files" for name, each in files if not _is_entry(name, each)]
+    if wrong:
+        raise ValueError(f"a value of an unexpected type or range at key {wrong[0]!r}")
+    entries = {name: Entry(*each) for name, each in files}
+    own = {key: value for key, value in body.items() if key != "format"}
+    return Manifest(**{**own, "names": tuple(body["names"]), "files": entries})
+
+
+def _is_entry(name: str, value: Any) -> bool:  # Any: JSON
+    whole = type(value) is list and [type(each) for each in value] == [int, str]
+    return whole and value[0] >= 0 and "/" not in name and name not in ("", ".", "..", MANIFEST)
+
+
+def _check_names(folder: Folder, manifest: Manifest) -> None:
+    """Raise ExperimentError unless the folder contains the files of the manifest and nothing else."""
+    try:
+        found = set(folder.names())
+    except OSError as error:
+        raise _unreadable(folder, "the list of its files", error) from error
+    expected = {*manifest.files, MANIFEST}
+    for kind, names in (("without", expected - found), ("with the foreign", found - expected)):
+        if names:
+            raise ExperimentError(
+                f"checkpoint {folder.address!r} was found {kind} file {min(names)!r}; expected the {len(expected)} "
+                f"files that its {MANIFEST} names. Use another checkpoint (`--at ROUND`)."
+            )
+
+
+def _load(folder: Folder, manifest: Manifest, name: str) -> State:
+    try:
+        found = json.loads(_checked(folder, manifest, _file(name, ".json")))
+        tensors = safetensors.torch.load(_checked(folder, manifest, _file(name, ".safetensors")))
+        for key, count in found["blocks"].items():
+            files = (_checked(folder, manifest, _block(name, key, number)) for number in range(count))
+            tensors[key] = torch.cat([safetensors.torch.load(data)["rows"] for data in files])
+        state = join_state(found["state"], tensors)
+        if type(state) is not dict:
+            raise TypeError(f"a {type(state).__name__} instead of a dict")
+        return state
+    except ExperimentError:
+        raise
+    # The files agree with the manifest, so they were written in this way: by another version, or by hand.
+    except (*_MALFORMED, RuntimeError, SafetensorError) as error:
+        raise _unreadable(folder, f"the state of {name!r}", error) from error
+
+
+def _checked(folder: Folder, manifest: Manifest, file: str) -> bytes:
+    """Read a file of a checkpoint. Raises ExperimentError unless size and SHA-256 are those of the manifest."""
+    expected = manifest.files.get(file)
+    if expected is None:
+        raise ExperimentError(
+            f"checkpoint {folder.address!r}: expected {file!r} among the files of its {MANIFEST}, found none. "
+            "Use another checkpoint (`--at ROUND`)."
+        )
+    try:
+        data = folder.read(file, expected.size)
+    except OSError as error:
+        raise _unreadable(folder, f"file {file!r}", error) from error
+    found = _entry(data)
+    if found != expected:
+        raise ExperimentError(
+            f"checkpoint {folder.address!r}: file {file!r} is damaged or from another checkpoint: expected "
+            f"{expected.size} bytes with SHA-256 {expected.sha256[:16]}, found {found.size} bytes with "
+            f"{found.sha256[:16]}. Use another checkpoint (`--at ROUND`)."
+        )
+    return data
+
+
+def _unreadable(folder: Folder, what: str, error: Exception) -> ExperimentError:
+    return ExperimentError(
+        f"checkpoint {folder.address!r}: {what} cannot be read: {type(error).__name__}: {unstopped(error)}. Expected "
+        "the files that the checkpoint was written with; use another checkpoint (`--at ROUND`)."
+    )
+
+
+def _file(name: str, ending: str) -> str:
     # Some file systems ignore case, so "dense" and "Dense" would be one file. Only a name in title case stays as it is;
     # others get a digest.
     written = quote(name, safe="~@#. ")
@@ -86,115 +279,31 @@ def _path(folder: Path, name: str, ending: str) -> Path:
         written = f"{written[:_LONGEST]}~{hashlib.sha256(written.encode()).hexdigest()[:16]}"
     if (written + ending).lower() == MANIFEST:
         written = f"%{ord(written[0]):X}{written[1:]}"
-    return folder / (written + ending)
+    return written + ending
 
 
-def _write(path: Path, text: str) -> None:
-    # A reader sees the old file or the whole new one, never a part, even if this process is killed or the machine
-    # stops.
-    draft = path.with_name(path.name + ".part")
-    with draft.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
+def _block(name: str, key: str, number: int) -> str:
+    part = hashlib.sha256(key.encode()).hexdigest()[:16]
+    return _file(name, f"~{part}~{number:06d}.safetensors")
 
 
-def _load(folder: Path, name: str) -> State:
-    try:
-        tensors = load_file(_path(folder, name, ".safetensors"))
-        plain = json.loads(_path(folder, name, ".json").read_text())
-        return _join(plain, tensors)
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
-        raise ExperimentError(
-            f"the state of {name!r} in checkpoint {str(folder)!r} cannot be read: {type(error).__name__}: "
-            f"{unstopped(error)}. "
-            "Expected the two files that the checkpoint was written with; use another checkpoint."
-        ) from error
+def _block_rows(tensor: Tensor) -> int:
+    """Return the number of rows of a block; 0 if the tensor is too small to be divided."""
+    if tensor.dim() == 0 or tensor.nbytes < 2 * BLOCK:
+        return 0
+    return max(1, BLOCK * len(tensor) // tensor.nbytes)
 
 
-_TENSOR, _COMPLEX, _TUPLE, _ITEMS = "$tensor", "$complex", "$tuple", "$items"
-"""Keys that mark values which JSON lacks.
-
-A JSON dict whose only key is one of these stands for a tensor, a tensor of dtype complex128, a tuple, or a dict whose
-keys are not plain strings.
-"""
-
-_PLAIN = (type(None), bool, int, float, str, np.float64)
+def _bytes(tensors: Mapping[str, Tensor]) -> bytes:
+    # safetensors refuses tensors that share memory.
+    return safetensors.torch.save({key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()})
 
 
-def split_state(name: str, state: State) -> tuple[str, dict[str, Tensor]]:
-    """Return a state as JSON text, and a dict of its tensors.
-
-    In the text, each tensor is replaced by its key in the dict. name: name of the state, for errors.
-    Raises ExperimentError if the state cannot be saved and loaded without change.
-    """
-    tensors: dict[str, Tensor] = {}
-    try:
-        return json.dumps(_split(name, state, "", tensors), indent=1), tensors
-    except RecursionError:
-        raise _refusal(name, "", "dicts and lists that contain themselves, or are nested without end") from None
+def _entry(data: bytes) -> Entry:
+    return Entry(len(data), hashlib.sha256(data).hexdigest())
 
 
-def _split(name: str, value: Any, path: str, tensors: dict[str, Tensor]) -> Any:  # Any: a State and its leaves
-    """Return a state, or a part of it, in JSON form.
-
-    Each tensor is moved into `tensors`, and replaced by its key there.
-    """
-    if isinstance(value, Tensor):
-        return _split_tensor(name, value, path, tensors)
-    if isinstance(value, Mapping):
-        return _split_mapping(name, value, path, tensors)
-    if type(value) in (list, tuple, torch.Size):
-        items = [_split(name, item, f"{path}/{index}", tensors) for index, item in enumerate(value)]
-        return items if type(value) is list else {_TUPLE: items}
-    if type(value) not in _PLAIN:
-        raise _refusal(name, path, f"a {type(value).__module__}.{type(value).__qualname__}")
-    return value
-
-
-def _split_tensor(name: str, value: Tensor, path: str, tensors: dict[str, Tensor]) -> Any:  # Any: JSON
-    if value.layout is not torch.strided or value.is_quantized:
-        raise _refusal(name, path, f"a tensor of layout {value.layout}, or quantized")
-    key = path or "value"
-    while key in tensors:  # two paths may be equal, because a key of the state may contain a slash
-        key += "'"
-    wide = value.dtype is torch.complex128  # safetensors has no such dtype
-    tensors[key] = torch.view_as_real(value.detach().resolve_conj()) if wide else value
-    return {_COMPLEX if wide else _TENSOR: key}
-
-
-def _split_mapping(
-    name: str, value: Mapping[Any, Any], path: str, tensors: dict[str, Tensor]
-) -> Any:  # Any: keys and leaves of many types; JSON
-    below = [(key, _split(name, item, f"{path}/{key}" if path else str(key), tensors)) for key, item in value.items()]
-    if all(type(key) is str and not key.startswith("$") for key, _ in below):
-        return dict(below)
-    return {_ITEMS: [[_split(name, key, f"{path}/{key!r}", tensors), item] for key, item in below]}
-
-
-def _refusal(name: str, path: str, arrived: str) -> ExperimentError:
-    return ExperimentError(
-        f"the state of {name!r} cannot be saved: {path or 'it'!r} is {arrived}; expected dense tensors, numbers, "
-        "strings, booleans, None, and dicts, lists and tuples of these, which come back from disk as they are. "
-        "Convert it in `state`, and back in `load`."
-    )
-
-
-def _join(value: Any, tensors: Mapping[str, Tensor]) -> Any:  # Any: JSON; a State and its leaves
-    if isinstance(value, list):
-        return [_join(item, tensors) for item in value]
-    if not isinstance(value, dict):
-        return value
-    if len(value) == 1:
-        ((mark, inner),) = value.items()
-        if mark == _TENSOR:
-            return torch.as_tensor(tensors[inner])
-        if mark == _COMPLEX:
-            # A copy: the file aligns numbers to 8 bytes, and this dtype needs 16.
-            return torch.view_as_complex(torch.as_tensor(tensors[inner]).clone())
-        if mark == _TUPLE:
-            return tuple(_join(item, tensors) for item in inner)
-        if mark == _ITEMS:
-            return {_join(key, tensors): _join(item, tensors) for key, item in inner}
-    return {key: _join(item, tensors) for key, item in value.items()}
+def _signed(body: Mapping[str, Any]) -> bytes:  # Any: JSON
+    """Return the text of a manifest with its own digest."""
+    digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+    return json.dumps({"digest": digest, "manifest": body}, indent=1).encode()

@@ -9,6 +9,7 @@ import torch
 
 from antiphon.coordinator.plan.schedule import Schedule
 from antiphon.transport.channel import Channel
+from antiphon.transport.checksum import Checksum as Checksum
 from antiphon.transport.codec import Frame
 from antiphon.transport.message import Session
 from antiphon.transport.object_store import Mailbox, ObjectStoreChannel, Post

@@ -1,5 +1,6 @@
 """The coordinator: a Ray actor that counts the rounds and starts every batch of rounds. It handles no tensor."""
 
+import os
 import secrets
 import tempfile
 from collections.abc import Mapping
@@ -10,20 +11,19 @@ import ray
 from ray._private.worker import global_worker
 
 from antiphon.coordinator.audit import audit
-from antiphon.coordinator.checkpoint import Manifest
-from antiphon.coordinator.connection import Connection, Transport
+from antiphon.coordinator.checkpoint import Entry
+from antiphon.coordinator.connection import Checksum, Connection, Transport
 from antiphon.coordinator.executor import Played
-from antiphon.coordinator.failures import gather, stand
+from antiphon.coordinator.failures import Progress, gather, stand
 from antiphon.coordinator.plan.assignment import Assignment
 from antiphon.coordinator.plan.verify import verify
 from antiphon.coordinator.versions import Installed, check_versions, versions
-from antiphon.errors import ProtocolError
-from antiphon.grammars.oracle import State
+from antiphon.errors import WorkerDied
 from antiphon.transport.message import Session
 from antiphon.transport.rendezvous import StoreServer
 from antiphon.transport.route import Site
 
-CONCURRENCY = {"play": 1, "control": 2}
+CONCURRENCY = {"play": 1, "control": 2, "save": 1}
 
 
 class Coordinator:
@@ -37,7 +37,7 @@ class Coordinator:
         self._run = ""
         self._workers: Mapping[str, Any] = {}  # Any: Ray's actor handles have no common type
         self._hosts: Mapping[str, str] = {}
-        self._round, self._generation = 0, 0
+        self._round, self._generation, self._deadline = 0, 0, 0.0
         self._sites: Mapping[str, Site] = {}
         self._store: StoreServer | None = None
         self._ending = False
@@ -56,18 +56,26 @@ class Coordinator:
 
     @ray.method(concurrency_group="play")
     def enlist(
-        self, assignment: Assignment, run: str, workers: Mapping[str, Any], transport: Transport, deadline: float
-    ) -> None:  # Any: actor handles
+        self,
+        assignment: Assignment,
+        run: str,
+        workers: Mapping[str, Any],  # Any: actor handles
+        transport: Transport,
+        deadline: float,
+        checksum: Checksum,
+        generation: int,
+    ) -> None:
         """Begin a run: verify its schedule, send the assignment to the workers, and connect the workers to each other.
 
         run: name of the run. workers: actor handles, by name. deadline: seconds that one message may take. A call to a
-        worker, other than `play`, may take 120 seconds.
+        worker, other than `play`, may take 120 seconds. checksum: which messages carry a CRC32C. generation: number of
+        the channels, from the run's history; no number is used twice in a run.
         """
         verify(assignment.schedule)
         self._assignment, self._run, self._workers, self._round = assignment, run, workers, 0
-        self._hosts = {}
-        self._generation += 1
-        session = Session(assignment.schedule.signature, self._generation, deadline, secrets.token_bytes(32))
+        self._hosts, self._generation, self._deadline = {}, generation, deadline
+        secret = secrets.token_bytes(32)
+        session = Session(assignment.schedule.signature, generation, deadline, secret, checksum)
         located = self._all("return its address", lambda _, worker: worker.address.remote())
         self._hosts = {name: host for name, (host, _) in located.items()}
         # One reference for all workers, so that Ray serializes the assignment once.
@@ -75,8 +83,7 @@ class Coordinator:
         sites = self._all("assign", lambda name, worker: worker.assign.remote(shared, name))
         peers = workers if transport is Transport.OBJECT_STORE else {}
         self._sites = sites
-        self._store = self._store or _store()
-        self._store.admit()
+        self._store = _store()  # of its own: nothing that an older generation published can be read
         connection = ray.put(Connection(session, run, transport, self._store.address, peers, sites))
         self._all("connect to its peers", lambda _, worker: worker.open.remote(connection))
         self._store.refuse()
@@ -89,7 +96,7 @@ class Coordinator:
         `Played.rounds` of the result is the number of rounds that were played.
         """
         first, schedule = self._round, self._enlisted.schedule
-        # This call has no deadline, because every message inside it has one.
+        # This call has no deadline, because every message inside it has one, and the watch finds a worker that stalls.
         statistics = self._all("play", lambda _, worker: worker.play.remote(first, rounds, batch), None)
         rounds = min(worker_statistics.rounds for worker_statistics in statistics.values())
         audit(schedule, statistics.values(), first, rounds)
@@ -108,22 +115,32 @@ class Coordinator:
         self._all("stop at the end of its round", lambda _, worker: worker.release.remote(batch, end))
 
     @ray.method(concurrency_group="play")
-    def save(self, folder: str, sign: str) -> tuple[Manifest, list[Mapping[str, State]]]:
-        """Save a checkpoint. Each worker that finds the file `sign` in `folder` writes its own states into the folder.
+    def cut(self) -> tuple[int, tuple[str, ...]]:
+        """Let all workers copy their states, for `save`. Returns the generation of the channels, and all names."""
+        names = self._all("copy its state", lambda _, worker: worker.cut.remote()).values()
+        return self._generation, tuple(name for each in names for name in each)
 
-        A worker that does not find the file has no access to the driver's folder. Returns the manifest, and the states
-        of the workers without access. The caller writes these states, and then the manifest.
+    @ray.method(concurrency_group="save")
+    def save(self, address: str, sign: str) -> tuple[dict[str, Entry], dict[str, Any]]:  # Any: as in `Cut`
+        """Let each worker that finds the file `sign` in the folder at `address` write its own states there.
+
+        Returns size and SHA-256 of each file, and the states of the workers that have no access to the folder. The
+        caller writes these states, and then the manifest.
         """
-        written = self._all("save its state", lambda _, worker: worker.save.remote(folder, sign))
-        names = tuple(name for each in written.values() for name in each)
-        assignment = self._enlisted
-        manifest = Manifest(assignment.schedule.signature, self._round, assignment.seed, names)
-        return manifest, [each for each in written.values() if isinstance(each, Mapping)]
+        growing = frozenset(oracle.name for oracle in self._enlisted.grammar.query.oracles)
+        done = self._all("save its state", lambda _, worker: worker.save.remote(address, sign, growing)).values()
+        files = {file: entry for written, _ in done for file, entry in written.items()}
+        return files, {name: state for _, left in done for name, state in left.items()}
 
     @ray.method(concurrency_group="play")
     def resume_at(self, round: int) -> None:
         """Set the round counter, after all workers have loaded their states. round: the next round to play."""
         self._round = round
+
+    @ray.method(concurrency_group="control")
+    def address(self) -> tuple[str, int]:
+        """Return the coordinator's host address and process id. The driver also asks it whether the process runs."""
+        return ray.util.get_node_ip_address(), os.getpid()
 
     @ray.method(concurrency_group="control")
     def sites(self) -> Mapping[str, Site]:
@@ -155,15 +172,19 @@ class Coordinator:
     @property
     def _enlisted(self) -> Assignment:
         if self._assignment is None:
-            raise ProtocolError(
-                "the coordinator was asked to play before a run was enlisted; expected `enlist` first. "
-                "Go through an executor."
+            raise WorkerDied(
+                "the coordinator died and was started again: it was asked to play before a run was enlisted. Expected "
+                "`enlist` first. Go through an executor, which restores it.",
+                worker="coordinator",
             )
         return self._assignment
 
     def _all(self, what: str, call: Any, deadline: float | None = 120.0) -> dict[str, Any]:  # Any: Ray's references
+        assert self._enlisted  # raises WorkerDied: a coordinator that was started again has no workers to ask
         calls = {name: call(name, worker) for name, worker in self._workers.items()}
-        return gather(calls, self._workers, what, deadline, self._hosts)
+        # Messages pass their deadline first, and tell more than the watch.
+        watch = Progress(self._workers, self._hosts, 2 * self._deadline)
+        return gather(calls, self._workers, what, deadline, self._hosts, watch)
 
 
 def _store() -> StoreServer:

@@ -2,13 +2,15 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
 
+from antiphon.coordinator.checkpoint import Labels, Manifest
 from antiphon.coordinator.plan.assignment import Assignment
 from antiphon.coordinator.recording import Recording
-from antiphon.coordinator.statistics import Skipped, WorkerStatistics
+from antiphon.coordinator.statistics import Nonfinite, Skipped, WorkerStatistics
+from antiphon.coordinator.storage import Place
 from antiphon.grammars.oracle import State
 
 Key = TypeVar("Key")
@@ -38,7 +40,7 @@ class Played:
     of the Response graph was computed.
     recording: when each worker played each action; None unless the assignment asks for it. skipped: per player, the
     moves that were left out because its agent failed. digests: per worker and replicated player, a digest of the
-    parameters. Equal digests mean equal bits.
+    parameters. Equal digests mean equal bits. nonfinite: where values were NaN or infinite, the first place first.
     """
 
     round: int
@@ -56,6 +58,7 @@ class Played:
     skipped: Mapping[str, Skipped] = field(default_factory=dict)
     digests: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     terms: Mapping[int, int] = field(default_factory=dict)
+    nonfinite: Mapping[str, Nonfinite] = field(default_factory=dict)
 
     @classmethod
     def of(cls, statistics: Iterable[WorkerStatistics], round: int, rounds: int) -> "Played":
@@ -83,8 +86,15 @@ class Played:
             recording=Recording.of({each.worker: each.track for each in statistics}),
             skipped={player: each for one in statistics for player, each in one.skipped.items()},
             digests={each.worker: each.digests for each in statistics if each.digests},
+            nonfinite=_first_first(statistics),
             terms=_total({number: len(at) for number, at in each.contributed.items()} for each in statistics),
         )
+
+
+def _first_first(statistics: Iterable[WorkerStatistics]) -> dict[str, Nonfinite]:
+    """Return what all workers found to be NaN or infinite, by worker and place, in the order of the rounds."""
+    found = {f"{each.worker}: {place}": what for each in statistics for place, what in each.nonfinite.items()}
+    return dict(sorted(found.items(), key=lambda item: (item[1].round, item[1].position)))
 
 
 def _total(counts: Iterable[Mapping[Key, int]]) -> Counter[Key]:
@@ -131,10 +141,18 @@ class Executor(Protocol):
         """Load states that `states` returned, by name. round: the next round to play."""
         ...
 
-    def save(self, folder: Path) -> None:
-        """Write a checkpoint into `folder`: two files per state, then a manifest.
+    def save(self, folder: Place, labels: Labels | None = None) -> None:
+        """Write a checkpoint into `folder`, which is made if it does not exist.
 
-        The manifest is written last, atomically.
+        labels: what else the manifest says. The manifest is written last. Raises OSError.
+        """
+        ...
+
+    def begin_save(self, folder: Place, labels: Labels | None = None) -> Future[Manifest]:
+        """Copy all states now, and write them while the next rounds play. The folder must exist.
+
+        Blocks until the copies are taken; if the last checkpoint is still being written, first until it is written.
+        The future has the result: the manifest, or the exception (OSError, AntiphonError).
         """
         ...
 

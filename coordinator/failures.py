@@ -1,15 +1,27 @@
 """Chooses the cause among several failures: the worker that failed by itself, not the workers that waited for it."""
 
-from collections.abc import Mapping
+import math
+import time
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, final
 
 import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
+from antiphon.coordinator.round_file import last_round
 from antiphon.coordinator.versions import not_installed
-from antiphon.errors import AntiphonError, DeadlineError, RoundError, TransportError, WorkerDied, unstopped
+from antiphon.errors import (
+    AntiphonError,
+    DeadlineError,
+    NonfiniteError,
+    RoundError,
+    TransportError,
+    WorkerDied,
+    WorkerStalled,
+    unstopped,
+)
 
 _GRACE = 2.0
 """Seconds for the other workers to report their own failures, after the first failure."""
@@ -35,39 +47,56 @@ def gather(
     what: str,
     deadline: float | None,
     hosts: Mapping[str, str] = MappingProxyType({}),
+    watch: "Progress | None" = None,
 ) -> dict[str, Any]:
     """Wait for one call per worker, and return the results by worker. Blocks until all have returned, or one fails.
 
     calls: Ray's reference to each call. handles: actor handle of each worker. what: the action, for the error text.
-    deadline: seconds to wait for the next result; None waits without limit. hosts: known addresses of the workers'
-    nodes, for the error text.
+    deadline: seconds to wait for all results; None waits without limit. hosts: known addresses of the workers' nodes,
+    for the error text. watch: asks the workers meanwhile whether they make progress.
     If several calls fail, raises only the most likely cause: first a dead worker, then an error in a worker's code,
-    then a deadline or a lost connection. Raises DeadlineError with the name of a worker that does not answer in time.
+    then a worker that has stalled, then a lost connection. Raises WorkerStalled for a worker that does not answer in
+    time.
     """
     names = {call: name for name, call in calls.items()}
     waiting, failures, results = list(names), {}, {}
+    started, pace = time.monotonic(), watch.pace if watch else deadline
     while waiting and not failures:
-        ready, waiting = ray.wait(waiting, num_returns=1, timeout=deadline)
+        ready, waiting = ray.wait(waiting, num_returns=1, timeout=pace)
         if not ready:
             late = sorted(names[call] for call in waiting)
-            raise DeadlineError(
-                f"worker {late[0]!r} did not {what} within {deadline:g} s (nor did {len(late) - 1} others); expected "
-                "an answer in time. Look at what it was doing, or give it a longer deadline."
-            )
+            if deadline is not None and time.monotonic() - started > deadline:
+                raise _stalled(late[0], f"did not {what} within {deadline:g} s (nor did {len(late) - 1} others)", hosts)
+            if watch is not None:
+                watch.check(late)
+            continue
         if waiting:  # take all finished calls at once: the time of a wait grows with the number of calls
             more, waiting = ray.wait(waiting, num_returns=len(waiting), timeout=0)
             ready += more
         _collect(ready, names, results, failures)
     if failures:
-        others, _ = ray.wait(waiting, num_returns=len(waiting), timeout=_GRACE) if waiting else ([], [])
-        _collect(others, names, results, failures)
+        _await_causes(waiting, names, results, failures)
         survivors = set(handles) - set(failures)
         standing = _standing(survivors, handles)
-        cause = cause_of(failures, standing, hosts)
-        if isinstance(cause, DeadlineError):
-            _note_unreachable(cause, survivors - set(standing), hosts)
+        rounds = {name: last_round(handles[name]) for name in handles}
+        cause = cause_of(failures, standing, hosts, survivors - set(standing), rounds)
+        if what == "play" and not isinstance(cause, WorkerDied | DeadlineError | TransportError):
+            wrong = [*filter(None, _asked(survivors, handles, "first_wrong").values()), cause]
+            cause = min(wrong, key=_appeared)
         raise cause
     return results
+
+
+def _await_causes(
+    waiting: list[Any], names: Mapping[Any, str], results: dict[str, Any], failures: dict[str, Exception]
+) -> None:
+    """Wait up to `_GRACE` seconds for more failures, after a first failure. A death ends the wait: it is the cause."""
+    end = time.monotonic() + _GRACE
+    while waiting and not any(isinstance(error, RayActorError | WorkerDied) for error in failures.values()):
+        ready, waiting = ray.wait(waiting, num_returns=1, timeout=max(0.0, end - time.monotonic()))
+        if not ready:
+            return
+        _collect(ready, names, results, failures)
 
 
 def _collect(
@@ -86,19 +115,24 @@ def cause_of(
     failures: Mapping[str, Exception],
     standing: Mapping[str, Standing],
     hosts: Mapping[str, str] = MappingProxyType({}),
+    silent: Collection[str] = (),
+    rounds: Mapping[str, int | None] = MappingProxyType({}),
 ) -> AntiphonError:
     """Return the most likely cause when several workers have failed, as the error to raise.
 
     failures: the error of each failed worker. standing: what each other worker does. hosts: known addresses of the
-    workers' nodes, for the error text.
+    workers' nodes, for the error text. silent: workers that did not answer. rounds: the last round of each worker; None
+    where it is unknown.
     """
-    worker = min(failures, key=lambda name: _rank(failures[name]))
+    worker = min(failures, key=lambda name: (_rank(failures[name]), _appeared(failures[name])))
     error = failures[worker]
     if isinstance(error, RayActorError):
         missing = not_installed(f"worker {worker!r}", error)
-        return missing or _died(worker, failures, standing, hosts.get(worker, ""))
+        return missing or _died(worker, failures, standing, hosts.get(worker, ""), rounds.get(worker))
+    if isinstance(error, WorkerDied):
+        error.worker = worker  # a worker that was started again does not know its name
     if isinstance(error, DeadlineError):
-        _note_working(error, standing)
+        return _blamed(error, standing, hosts, silent, rounds)
     if isinstance(error, AntiphonError):
         return error
     return RoundError(
@@ -108,36 +142,65 @@ def cause_of(
     )
 
 
-def _note_working(error: DeadlineError, standing: Mapping[str, Standing]) -> None:
-    """Add a note to `error` for each worker that is still computing.
+def _blamed(
+    error: DeadlineError,
+    standing: Mapping[str, Standing],
+    hosts: Mapping[str, str],
+    silent: Collection[str],
+    rounds: Mapping[str, int | None],
+) -> AntiphonError:
+    """Return the error for the worker that has let others wait: one that does not answer, or one that still computes.
 
-    The worker that reached its deadline may only have waited for such a worker.
+    The worker that reached its deadline may only have waited for a worker that waited for another one. Returns `error`
+    itself if every worker answers and none computes, for example after a cable was pulled for a short time.
     """
-    for name, each in sorted(standing.items()):
-        if each.at_work:
-            error.add_note(f"worker {name!r} was still at «{each.action}» of round {each.round}")
+    computing = {name: each for name, each in standing.items() if each.at_work}
+    if silent:
+        worker, reason = min(silent), "does not answer: it was stopped, or its machine is off, cut off, or too busy"
+    elif computing:
+        worker = min(computing, key=lambda name: (computing[name].round, name))
+        reason = f"was still at «{computing[worker].action}» of round {computing[worker].round}"
+    else:
+        return error
+    known = rounds.get(worker)
+    round = known if known is not None else computing[worker].round if worker in computing else error.round
+    blamed = _stalled(worker, reason, hosts, round)
+    blamed.add_note(f"noticed: {error}")
+    for name in sorted(set(silent) - {worker}):
+        blamed.add_note(f"worker {name!r}{_on(name, hosts)} does not answer either")
+    return blamed
 
 
-def _note_unreachable(error: DeadlineError, workers: set[str], hosts: Mapping[str, str]) -> None:
-    """Add a note to `error` for each of `workers`, which do not answer.
+def _stalled(worker: str, reason: str, hosts: Mapping[str, str], round: int = -1) -> WorkerStalled:
+    when = f" in round {round}" if round >= 0 else ""
+    return WorkerStalled(
+        f"worker {worker!r} stalled{when}: worker {worker!r}{_on(worker, hosts)} {reason}. Expected an answer, and "
+        "a next step, within the deadline. Look at what it does, or give it a longer deadline; resume the run from its "
+        "last checkpoint.",
+        worker=worker,
+        round=round,
+    )
 
-    A machine without power or network closes no connection, so a worker that waits for this machine gets no error.
-    """
-    for name in sorted(workers):
-        node = f" on node {hosts[name]}" if name in hosts else ""
-        error.add_note(f"worker {name!r}{node} does not answer: its machine is off, cut off, or too busy")
+
+def _on(worker: str, hosts: Mapping[str, str]) -> str:
+    return f" on node {hosts[worker]}" if worker in hosts else ""
 
 
 def _died(
-    worker: str, failures: Mapping[str, Exception], standing: Mapping[str, Standing], host: str = ""
+    worker: str,
+    failures: Mapping[str, Exception],
+    standing: Mapping[str, Standing],
+    host: str = "",
+    known: int | None = None,
 ) -> WorkerDied:
-    # A worker that waits for the dead worker's message is in the round that the dead worker did not finish. Other
-    # workers may be behind or ahead of it.
+    # Without its file: a worker that waits for the dead worker's message is in the round that the dead worker did not
+    # finish, or in the next one. Other workers may be behind or ahead of it.
     waiting = [each.round for each in standing.values() if each.awaits == worker]
     neighbours = [error for error in failures.values() if isinstance(error, TransportError)]
     lost = [error.round for error in neighbours if repr(worker) in str(error)]
     others = [each.round for each in standing.values()]
-    round = max(waiting + lost, default=max(others, default=-1))
+    inferred = max(waiting + lost, default=max(others, default=-1))
+    round = inferred if known is None else known
     where = f" on node {host}" if host else ""
     stood = [f"{name!r} stood at «{each.action}» of round {each.round}" for name, each in sorted(standing.items())]
     return WorkerDied(
@@ -149,18 +212,60 @@ def _died(
     )
 
 
+@final
+class Progress:
+    """Watches workers while they play, and names the worker that stays at one action for too long.
+
+    Without this watch a run would wait forever for a stopped worker that no other worker waits for.
+    handles: actor handle of each worker. hosts: known addresses of their nodes. patience: seconds that an action may
+    last. `pace`: seconds between two checks.
+    """
+
+    def __init__(self, handles: Mapping[str, Any], hosts: Mapping[str, str], patience: float) -> None:
+        self._handles, self._hosts, self._patience, self.pace = handles, hosts, patience, patience / 4
+        self._last: dict[str, tuple[Standing | None, float]] = {}
+
+    def check(self, names: Collection[str]) -> None:
+        """Ask the workers `names` what they do.
+
+        Raises WorkerStalled for one that does not answer for too long, or computes the same action for too long.
+        """
+        now, standing = time.monotonic(), _standing(set(names), self._handles)
+        for name in names:
+            at = standing.get(name)
+            idle = at is not None and not at.at_work
+            if idle or name not in self._last or (at is not None and at != self._last[name][0]):
+                self._last[name] = at, now
+        late = [name for name in names if now - self._last[name][1] > self._patience]
+        if late:
+            error = DeadlineError(f"nothing happened at {', '.join(map(repr, late))} for {self._patience:g} s")
+            rounds = {name: last_round(self._handles[name]) for name in late}
+            still = {name: standing[name] for name in late if name in standing}
+            raise _blamed(error, still, self._hosts, set(late) - set(standing), rounds)
+
+
 def _rank(error: Exception) -> int:
     """Return the rank of an error. The error with the lowest rank is the most likely cause."""
-    if isinstance(error, RayActorError):
+    if isinstance(error, RayActorError | WorkerDied):
         return 0
-    return 2 if isinstance(error, TransportError | DeadlineError) else 1
+    # After one death, connections break in a wave. A deadline says more: somebody has let the others wait.
+    return 2 if isinstance(error, DeadlineError) else 3 if isinstance(error, TransportError) else 1
+
+
+def _appeared(error: Exception) -> tuple[float, int]:
+    """Return round and position of a number that is NaN or infinite: the first one is the cause. Others come later."""
+    return (error.round, error.position) if isinstance(error, NonfiniteError) else (math.inf, 0)
 
 
 def _standing(names: set[str], handles: Mapping[str, Any]) -> dict[str, Standing]:
-    """Ask the workers `names` what they do. Workers that do not answer in time are left out of the result."""
-    calls = {handles[name].where.remote(): name for name in names}
+    return _asked(names, handles, "where")
+
+
+def _asked(names: set[str], handles: Mapping[str, Any], method: str) -> dict[str, Any]:  # Any: what it returns
+    """Call a method of the workers `names`. Workers that do not answer in time are left out of the result."""
+    calls = {getattr(handles[name], method).remote(): name for name in names}
     ready = ray.wait(list(calls), num_returns=len(calls), timeout=_GRACE)[0] if calls else []
-    found: dict[str, Standing] = {}
+    found: dict[str, Any] = {}
     _collect(ready, calls, found, {})
     return found
 

@@ -2,9 +2,8 @@
 
 import copy
 import functools
-import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property, partial
 from typing import Any
@@ -17,19 +16,21 @@ from antiphon.agents.clone import Clone
 from antiphon.agents.past_parameters import PastParameters
 from antiphon.agents.player import Player
 from antiphon.agents.specification import AgentSpecification
-from antiphon.coordinator.devices import CPU, generators, on_device, operator_on
+from antiphon.coordinator.devices import CPU, generators, operator_on
 from antiphon.coordinator.heap import keep_freed_memory
 from antiphon.coordinator.past import Past
-from antiphon.coordinator.plan.assignment import Assignment
+from antiphon.coordinator.plan.assignment import Assignment, for_any_placement
 from antiphon.coordinator.plan.placement import Precision
 from antiphon.coordinator.plan.schedule import Schedule
 from antiphon.coordinator.plan.steps import Part, Query, Respond, Share
 from antiphon.coordinator.streams import Begin, beginning, draws_from_torch_alone, is_of_antiphon
+from antiphon.coordinator.values import digest
 from antiphon.errors import FOREIGN, AntiphonError, GrammarError, OracleError, ProtocolError, unstopped
 from antiphon.grammars.oracle import Box, Oracle, State
 from antiphon.grammars.query import CloneDeclaration, Kind, NamedOracle, Node, PlayerDeclaration
 from antiphon.grammars.response import Map, Product, ResponseNode
 from antiphon.grammars.seeds import making, stream
+from antiphon.grammars.states import map_tensors
 from antiphon.oracles.answers import answer_check
 from antiphon.oracles.autocast import Autocast
 from antiphon.oracles.operator import Operator, aligned
@@ -191,14 +192,17 @@ class Hosted:
             operator.forget()
 
     def state(self) -> dict[str, State]:
-        """Return the states of this worker's players, agents, clones and oracles, by name, on the CPU.
+        """Return copies of the states of this worker's players, agents, clones and oracles, by name, on the CPU.
 
         The first replica of a worker returns all states, the other replicas return an empty dict. If players are
         sharded, this is a collective call: all of their replicas must make it together.
         """
         first = self.worker in dict(self._assignment.placement.workers)
         asked = {name: each for name, each in self._stateful().items() if first or name in self._sharded}
-        states = {name: on_device(each.state(), CPU) for name, each in asked.items()}
+        # A copy: code of a user may return tensors that it goes on to change.
+        states = {
+            name: map_tensors(each.state(), lambda value: value.to(CPU, copy=True)) for name, each in asked.items()
+        }
         return states if first else {}
 
     @property
@@ -231,13 +235,12 @@ class Hosted:
 
         Raises ProtocolError if a state is missing or does not fit its object.
         """
-        mine = self._stateful()
+        mine, states = self._stateful(), for_any_placement(states)
         missing = [name for name in mine if name not in states]
         if missing:
             raise ProtocolError(
                 f"worker {self.worker!r} was to load states of {sorted(states)}, without one of {missing[0]!r}; "
-                f"expected one of each of {sorted(mine)}. Load what `states` of the same grammar and placement "
-                "returned."
+                f"expected one of each of {sorted(mine)}. Load what `states` of the same grammar returned."
             )
         for name, each in mine.items():
             try:
@@ -246,7 +249,7 @@ class Hosted:
             except (KeyError, TypeError, AttributeError, IndexError) as error:
                 raise ProtocolError(
                     f"{name!r} was to load a state that is not its own ({type(error).__name__}: {error}); expected "
-                    "what `states` of the same grammar and placement returned. Load that."
+                    "what `states` of the same grammar returned. Load that."
                 ) from error
 
     def _stateful(self) -> dict[str, Player | Clone | Oracle | PastParameters]:
@@ -358,18 +361,6 @@ class Hosted:
             return answers if on_host else tuple(value.to(self.device) for value in answers)
 
         return ask
-
-
-def digest(parameters: Iterable[Tensor]) -> str:
-    """Return a digest of the bytes of all tensors in `parameters`, as 16 hexadecimal digits.
-
-    >>> digest([torch.zeros(2)]) == digest([torch.zeros(2)]) != digest([torch.tensor([0.0, -0.0])])
-    True
-    """
-    found = hashlib.blake2b(digest_size=8)
-    for parameter in parameters:
-        found.update(parameter.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-    return found.hexdigest()
 
 
 def _refuse_shared(players: Mapping[str, Player]) -> None:

@@ -2,26 +2,30 @@
 
 from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import contextmanager
-from pathlib import Path
+from functools import partial
 from typing import TypeAlias, final
 
 import torch
 from torch import Tensor, nn
 
 from antiphon.coordinator.audit import audit
+from antiphon.coordinator.background import in_background
 from antiphon.coordinator.boundary import Boundary, Deferred, checked_rounds
-from antiphon.coordinator.checkpoint import Manifest, save_states, write_manifest
+from antiphon.coordinator.checkpoint import Cut, Labels, Manifest, Writer, clear, cut, write_manifest
 from antiphon.coordinator.devices import CPU
+from antiphon.coordinator.entries import play_round
 from antiphon.coordinator.executor import Played
 from antiphon.coordinator.hosted import Hosted
-from antiphon.coordinator.in_flight import RoundsInFlight, Turns
+from antiphon.coordinator.in_flight import RoundsInFlight, Turns, play_turn
+from antiphon.coordinator.nonfinite import RoundCheck
 from antiphon.coordinator.plan.assignment import Assignment
 from antiphon.coordinator.plan.schedule import project
 from antiphon.coordinator.plan.steps import Receive, Send, Slot, Transfer
 from antiphon.coordinator.plan.verify import verify
 from antiphon.coordinator.program import LocalProgram
-from antiphon.coordinator.rounds import play_round
+from antiphon.coordinator.storage import Folder, Place, folder_at
 from antiphon.grammars.oracle import State
 from antiphon.grammars.seeds import forked
 from antiphon.grammars.when import Agenda
@@ -59,6 +63,8 @@ class InlineExecutor:
         verify(assignment.schedule)
         self.assignment, self._watch = assignment, watch
         self._boundary, self._deadline, self._device, self._generation = Boundary(), deadline, device, 0
+        self._writer = Writer()
+        self._saving: Future[Manifest] | None = None
         self._hosted: dict[str, Hosted] = {}
         self._channels: list[Channel] = []
         self._begin()
@@ -84,7 +90,7 @@ class InlineExecutor:
         return played
 
     def _play(self, rounds: int, interrupt: Deferred) -> Played:
-        first = self._boundary.last
+        first, check = self._boundary.last, RoundCheck([program.finite for program in self._programs])
         for program in self._programs:
             program.begin()
         for each in self._flights:
@@ -93,7 +99,7 @@ class InlineExecutor:
             self._play_overlapping(first, rounds, interrupt)
             return self._played(first)
         for round in range(first, first + rounds):
-            with torch.no_grad():
+            with torch.no_grad(), check.of(round):
                 play_round(self._agenda.at(round), round)
             if self._watch is not None:
                 self._watch(round, dict(ChainMap(*(program.held() for program in self._programs))))
@@ -106,8 +112,7 @@ class InlineExecutor:
     def _play_overlapping(self, first: int, rounds: int, interrupt: Deferred) -> None:
         for due, ended in self._turns.play(first, rounds, lambda round: round == first or not interrupt.asked):
             with torch.no_grad():
-                for (flight, position), round in due:
-                    flight.step(position, round)
+                play_turn(self._flights, due, ended)
             if ended is None:
                 continue
             if self._watch is not None:
@@ -146,10 +151,30 @@ class InlineExecutor:
                     hosted.load(states)
             self._boundary.arrive(round)
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Place, labels: Labels | None = None) -> None:
         """Write a checkpoint into `folder`: the state of every player, agent, clone and oracle, then the manifest."""
-        files = save_states(folder, self.states())
-        write_manifest(folder, Manifest(self.assignment.grammar.signature, self.round, self.assignment.seed, files))
+        folder = folder_at(folder)
+        folder.make(above=True)
+        self.begin_save(folder, labels).result()
+
+    def begin_save(self, folder: Place, labels: Labels | None = None) -> Future[Manifest]:
+        """Copy all states now, and write them into the existing `folder` in a thread, while the next rounds play."""
+        if self._saving is not None:
+            self._saving.exception()  # one checkpoint at a time
+        round, labels = self.round, labels or Labels()
+        copied = cut(self.states())
+        folder = folder_at(folder)
+        clear(folder)
+        self._saving = in_background(partial(self._write, folder, copied, round, labels))
+        return self._saving
+
+    def _write(self, folder: Folder, states: Cut, round: int, labels: Labels) -> Manifest:
+        assignment = self.assignment
+        files = self._writer.write(folder, states, {oracle.name for oracle in assignment.grammar.query.oracles})
+        origin = assignment.grammar.signature, round, assignment.seed, tuple(states)
+        manifest = Manifest(*origin, files, self._generation - 1, labels.experiment, labels.metrics)
+        write_manifest(folder, manifest)
+        return manifest
 
     @property
     def ending(self) -> bool:
@@ -159,6 +184,8 @@ class InlineExecutor:
     def close(self) -> None:
         """Close all channels and oracles. May be called twice."""
         self._boundary.end()
+        if self._saving is not None:
+            self._saving.exception()
         self._release()
 
     def _release(self) -> None:

@@ -3,9 +3,9 @@
 import time
 from array import array
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, MutableSequence, Sequence
 from functools import reduce
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import torch
 from torch import Tensor
@@ -13,14 +13,15 @@ from torch import Tensor
 from antiphon.agents.shards import is_sharded
 from antiphon.coordinator.brake import Brake
 from antiphon.coordinator.devices import operator_on
+from antiphon.coordinator.entries import Cursor, Entry, Play, play_round
 from antiphon.coordinator.hosted import Hosted
 from antiphon.coordinator.moves import moves_of
+from antiphon.coordinator.nonfinite import FiniteCheck, RoundCheck
 from antiphon.coordinator.plan import steps
 from antiphon.coordinator.plan.assignment import Assignment
 from antiphon.coordinator.plan.microbatches import fraction
-from antiphon.coordinator.plan.steps import LocalAction, Part, Share, Slot
+from antiphon.coordinator.plan.steps import LocalAction, Part, Share, Slot, share_of_batch
 from antiphon.coordinator.recording import Track, clock
-from antiphon.coordinator.rounds import Cursor, Entry, Play, play_round
 from antiphon.coordinator.statistics import RoundTally, Skipped, WorkerStatistics
 from antiphon.coordinator.streams import begun, is_of_antiphon
 from antiphon.coordinator.values import added, flat
@@ -36,7 +37,7 @@ Answer: TypeAlias = Callable[[Sequence[Tensor], int], tuple[Tensor, ...]]
 
 
 class LocalProgram:
-    """Plays the actions of one worker. Other threads may read `cursor`."""
+    """Plays the actions of one worker. Other threads may read `cursor`. `noted[0]` is set to each round that begins."""
 
     def __init__(
         self,
@@ -55,25 +56,25 @@ class LocalProgram:
         """
         self.worker, self._hosted, self._channel = worker, hosted, channel
         self._grammar, self._record = assignment.grammar, assignment.record
-        self._values: Values = {}
+        self._values, self._running = Values(), Values()
         self._slots: dict[Slot, int] = {}
         self._parts: dict[int, tuple[Tensor, ...]] = {}
         self._uses: Counter[int] = Counter()
         self._unused: dict[int, int] = {}
-        self._running: Values = {}
         self._beside = beside
         self._moves, self._joints = moves_of(actions, assignment.agents, hosted.agent_of)
         if beside is not None:
             self._moves, self._joints = beside._moves, []
         self.begin()
         self._actions = actions
-        self._plays = [self._compile(action) for action in actions]
+        self.finite = FiniteCheck(assignment, hosted, self._values, self._key, actions)
+        self._plays = [self.finite.checked(action, self._compile(action)) for action in actions]
         if not keep and any(action.microbatch is not None for action in actions):
             self._drop_early()
             self._unused.update(self._uses)
         if assignment.record:
             self._plays = [self._timed(position, play) for position, play in enumerate(self._plays)]
-        self.cursor = Cursor(worker, actions)
+        self.cursor, self.noted = Cursor(worker, actions), cast(MutableSequence[int], [-1])
         self._agenda = Agenda(zip((action.when for action in actions), self.entries, strict=True))
 
     def play(self, first: int, rounds: int, brake: Brake) -> WorkerStatistics:
@@ -82,11 +83,14 @@ class LocalProgram:
         Raises what `play_round` raises.
         """
         self.begin()
+        check = RoundCheck([self.finite])
         with torch.no_grad():
             for round in range(first, first + rounds):
                 if not brake.passes(round):
                     break
-                play_round(self._agenda.at(round), round)
+                self.noted[0] = round
+                with check.of(round):
+                    play_round(self._agenda.at(round), round)
                 self.finish_round()
         return self.end()
 
@@ -115,9 +119,11 @@ class LocalProgram:
 
     def end(self) -> WorkerStatistics:
         """Wait until all sent messages have left, and return the statistics of the batch."""
+        self.cursor.at = self.noted[0], -1
         self._channel.settle()
         self._statistics.reports = self._hosted.report()
         self._statistics.digests = self._hosted.digests()
+        self._statistics.nonfinite = self.finite.taken()
         self._statistics.seconds = time.perf_counter() - self._started
         return self._statistics
 
@@ -135,6 +141,7 @@ class LocalProgram:
             steps.Accumulate: self._accumulate,
             steps.Contribute: self._contribute,
             steps.Collect: self._collect,
+            steps.Vote: self.finite.vote,
         }
         return compilers[type(action)](action)
 
@@ -169,7 +176,7 @@ class LocalProgram:
 
     def _query(self, action: steps.Query) -> Play:
         node = self._grammar.query.by_name[action.node]
-        values, microbatch = self._values, _microbatch_of(action)
+        values, microbatch = self._values, share_of_batch(action)
         answer = self._hosted.answer(node, microbatch)
         reads, writes = self._keys(action.reads), self._keys(action.writes)
         if node.kind is Kind.LOSS:
@@ -208,7 +215,7 @@ class LocalProgram:
     def _respond(self, action: steps.Respond) -> Play:
         node = self._grammar.response.by_name[action.node]
         values, reads, writes = self._values, self._keys(action.reads), self._keys(action.writes)
-        microbatch = _microbatch_of(action)
+        microbatch = share_of_batch(action)
         match node:
             case Seed():
                 weight = self._seed(node, microbatch)
@@ -366,7 +373,7 @@ class LocalProgram:
         move = self._moves[action.player]
 
         def play(round: int) -> None:
-            reason = move(round)
+            reason = self.finite.skipping or move(round)
             if reason:
                 skipped = self._statistics.skipped
                 skipped[action.player] = Skipped(1, round, reason).after(skipped.get(action.player))
@@ -390,7 +397,3 @@ class LocalProgram:
 
     def _keys(self, slots: Sequence[Slot]) -> tuple[int, ...]:
         return tuple(map(self._key, slots))
-
-
-def _microbatch_of(action: steps.Query | steps.Respond) -> Share | None:
-    return action.writes[0].microbatch if action.writes else None

@@ -3,7 +3,7 @@
 from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import NamedTuple, final
 
@@ -23,6 +23,20 @@ class Skipped(NamedTuple):
         Round and reason stay the same.
         """
         return self._replace(moves=self.moves + (earlier.moves if earlier else 0))
+
+
+@dataclass(frozen=True)
+class Nonfinite:
+    """NaN or infinity at one place of the rounds: how often, the first round, the step of the schedule, and a text."""
+
+    count: int
+    round: int
+    position: int
+    text: str
+
+    def again(self, count: int = 1) -> "Nonfinite":
+        """Return a copy of this record with a larger count."""
+        return replace(self, count=self.count + count)
 
 
 @final
@@ -83,7 +97,7 @@ class WorkerStatistics:
     Response graph was computed. track: when each action was played, if the assignment asks for a recording. skipped:
     moves left out because the player's agent failed. contributed, collected: the rounds in which this worker gave its
     term to an all-reduce or received the result, by number of the all-reduce. digests: a digest of the parameters of
-    each replicated player, at the end of the batch.
+    each replicated player, at the end of the batch. nonfinite: the places where a value was NaN or infinite.
     """
 
     worker: str
@@ -104,3 +118,4 @@ class WorkerStatistics:
     contributed: dict[int, RoundTally] = field(default_factory=_by_number)
     collected: dict[int, RoundTally] = field(default_factory=_by_number)
     digests: dict[str, str] = field(default_factory=dict)
+    nonfinite: dict[str, Nonfinite] = field(default_factory=dict)

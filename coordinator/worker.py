@@ -1,13 +1,12 @@
 """The worker: a Ray actor that hosts players and oracles and plays many rounds in one call."""
 
 import os
-from pathlib import Path
 
 import ray
 import torch
 
 from antiphon.coordinator.brake import Brake
-from antiphon.coordinator.checkpoint import save_states
+from antiphon.coordinator.checkpoint import Cut, Entry, Writer, cut
 from antiphon.coordinator.connection import Connection, connect
 from antiphon.coordinator.devices import enter, look, settle
 from antiphon.coordinator.failures import Standing
@@ -17,17 +16,19 @@ from antiphon.coordinator.plan.assignment import Assignment
 from antiphon.coordinator.plan.schedule import project
 from antiphon.coordinator.plan.steps import Collect, Contribute, Receive, Send, describe
 from antiphon.coordinator.program import LocalProgram
+from antiphon.coordinator.round_file import round_file, shared_round
 from antiphon.coordinator.sharding import join_group, leave_group, refuse_shared_devices
 from antiphon.coordinator.statistics import WorkerStatistics
+from antiphon.coordinator.storage import folder_at
 from antiphon.coordinator.versions import Installed, versions
-from antiphon.errors import ProtocolError
+from antiphon.errors import NonfiniteError, ProtocolError, WorkerDied
 from antiphon.grammars.oracle import State
 from antiphon.transport.channel import Channel
 from antiphon.transport.object_store import Mailbox
 from antiphon.transport.route import Site
 
-CONCURRENCY = {"play": 1, "mail": 1, "control": 2}
-"""Threads per concurrency group. Control calls and arriving mail are served while rounds are played."""
+CONCURRENCY = {"play": 1, "mail": 1, "control": 2, "save": 1}
+"""Threads per concurrency group. While rounds are played, control calls and mail are served and states are written."""
 
 
 class Worker:
@@ -45,6 +46,8 @@ class Worker:
         self._actions: tuple = ()
         self._assignment: Assignment | None = None
         self._name = ""
+        self._cut: Cut = {}
+        self._writer = Writer()
 
     @ray.method(concurrency_group="control")
     def address(self) -> tuple[str, int]:
@@ -92,6 +95,7 @@ class Worker:
         self._channel.open()
         kind = RoundsInFlight if self._assignment.schedule.in_flight > 1 else LocalProgram
         self._program = kind(self._assignment, self._name, self._actions, self._hosted, self._channel)
+        self._program.noted = shared_round(round_file(ray.get_runtime_context().current_actor))
 
     @ray.method(concurrency_group="play")
     def play(self, first: int, rounds: int, batch: int) -> WorkerStatistics:
@@ -125,10 +129,20 @@ class Worker:
         if self._program is None:
             return Standing(-1, "idle")
         round, position = self._program.cursor.at
+        if round < 0 or position < 0:
+            return Standing(round, "idle")
         action = self._actions[position]
         awaits = action.edge.source if isinstance(action, Receive) else ""
         at_work = not isinstance(action, Send | Receive | Contribute | Collect)
         return Standing(round, describe(action), awaits, at_work)
+
+    @ray.method(concurrency_group="control")
+    def first_wrong(self) -> NonfiniteError | None:
+        """Return the first value of the current round that is NaN or infinite on this worker; None if there is none."""
+        program, assignment = self._program, self._assignment
+        if program is None or assignment is None or assignment.on_nonfinite != "fail":
+            return None
+        return program.finite.search(program.cursor.at[0])
 
     @ray.method(concurrency_group="mail")
     def deliver(self, edge: int, frame: bytes) -> None:
@@ -146,27 +160,47 @@ class Worker:
         return self._hosts().state()
 
     @ray.method(concurrency_group="play")
-    def save(self, folder: str, sign: str) -> tuple[str, ...] | dict[str, State]:
-        """Write the states of this worker into a checkpoint's folder. Returns the names of the states.
+    def cut(self) -> tuple[str, ...]:
+        """Copy the states of this worker, for `save`, and return their names.
 
-        If the folder has no file `sign` on this machine, the machine does not share the folder with the driver. Then
-        the states are returned instead, and nothing is written.
+        Raises ExperimentError if a state cannot be saved.
         """
-        states = self._hosts().state()
-        return save_states(Path(folder), states) if self._shares(Path(folder) / sign) else states
+        self._cut = cut(self._hosts().state())
+        return tuple(self._cut)
+
+    @ray.method(concurrency_group="save")
+    def save(self, address: str, sign: str, growing: frozenset[str]) -> tuple[dict[str, Entry], Cut]:
+        """Write the states that `cut` copied into a checkpoint's folder, while rounds are played.
+
+        If the folder has no file `sign`, this machine does not share the folder with the driver, and nothing is
+        written. growing: states that are written in blocks.
+        Returns size and SHA-256 of each written file, and the copies that were not written.
+        """
+        self._hosts()
+        states, self._cut = self._cut, {}
+        if not self._shares(address, sign):
+            return {}, states
+        return self._writer.write(folder_at(address), states, growing), {}
 
     @ray.method(concurrency_group="play")
     def load(self, states: dict[str, State]) -> None:
         """Load the states of this worker's objects, by name. The states of other objects are ignored."""
         self._hosts().load(states)
 
+    @ray.method(concurrency_group="play")
+    def rest(self) -> None:
+        """Return as soon as this worker plays no round and makes no object any more."""
+
     @ray.method(concurrency_group="control")
     def close(self) -> None:
         """Close the channel and the oracles. May be called twice, and while a round hangs."""
         self._release()
 
-    def _shares(self, path: Path) -> bool:
-        return path.exists()
+    def _shares(self, address: str, sign: str) -> bool:
+        try:
+            return sign in folder_at(address).names()
+        except OSError:
+            return False
 
     def _release(self) -> None:
         self._brake.abandon()
@@ -182,10 +216,10 @@ class Worker:
             raise self._unassigned("be saved or restored")
         return self._hosted
 
-    def _unassigned(self, what: str) -> ProtocolError:
-        return ProtocolError(
-            f"worker {self._name or '(unnamed)'!r} was asked to {what} before it had an assignment; expected `assign`, "
-            "then `open`, then `play`. Go through the coordinator."
+    def _unassigned(self, what: str) -> WorkerDied:
+        return WorkerDied(
+            f"worker {self._name or '(unnamed)'!r} died and was started again: it was asked to {what} and has no "
+            "players. Expected `assign` first, then `open`, then `play`. Go through an executor, which restores it."
         )
 
 

@@ -19,7 +19,7 @@ from ray._private import grpc_utils, services
 from ray._raylet import GcsClient  # pyright: ignore[reportAttributeAccessIssue]  # its stub lacks it
 from ray.exceptions import AuthenticationError, RayError
 
-from antiphon.deploy.authentication import headers, refused, refused_open, require_token
+from antiphon.deploy.authentication import headers, in_token_mode, refused, refused_open, require_token
 from antiphon.errors import ClusterError, VersionError
 
 VARIABLES = "RAY_API_SERVER_ADDRESS", "RAY_ADDRESS"
@@ -81,7 +81,7 @@ def control_store(address: str) -> str:
     _check_listener(address, host, port)
     if guarded and _answers_without_token(place):
         raise refused_open(address)
-    if guarded and not headers():  # Ray's client would end this process
+    if in_token_mode() and not headers():  # Ray's client would end this process
         raise refused(address, sent=False)
     metadata = _ask(address, place, lambda client: client.internal_kv_get(b"CLUSTER_METADATA", b"cluster"))
     if metadata is None:

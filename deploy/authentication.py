@@ -7,6 +7,7 @@ import contextlib
 import os
 import re
 import secrets
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -56,12 +57,14 @@ def own_token(folder: Path) -> Iterator[None]:
 def require_token(address: str) -> bool:
     """Turn on token mode in this process, before it asks a cluster. Returns whether the cluster must use tokens.
 
+    A token's file of this user that others can read becomes private.
     address: of the cluster, for error messages.
     Raises ClusterError if the environment turns token mode off, unless `WITHOUT_TOKEN` is 1. Then the result is false.
     Raises VersionError if Ray is too old for tokens.
     """
     check_has_tokens()
     if os.environ.get(WITHOUT_TOKEN) == "1":
+        _set({MODE: os.environ.get(MODE)})
         return False
     mode = os.environ.get(MODE, "").lower()
     if mode not in ("", "token"):
@@ -71,7 +74,23 @@ def require_token(address: str) -> bool:
         )
     if not mode:
         _set({MODE: "token"})
+    if readable_by_others(token_file()):  # as Ray writes it
+        with contextlib.suppress(OSError):  # another user's
+            token_file().chmod(0o600)
     return True
+
+
+def token_file() -> Path:
+    """Return the path of the file in which Ray looks for the token of a cluster."""
+    return Path(os.environ.get(TOKEN_PATH) or Path.home() / ".ray" / "auth_token")
+
+
+def readable_by_others(path: Path) -> int:
+    """Return the permissions of a file if other users can read or write it; else 0, also if there is no file."""
+    with contextlib.suppress(OSError):
+        mode = stat.S_IMODE(path.stat().st_mode)
+        return mode if mode & 0o077 else 0
+    return 0
 
 
 def refused_open(address: str) -> ClusterError:
@@ -83,11 +102,16 @@ def refused_open(address: str) -> ClusterError:
     )
 
 
-def check_connected() -> None:
-    """Raise ClusterError unless the Ray that this process is connected to uses tokens, or `WITHOUT_TOKEN` is 1."""
+def in_token_mode() -> bool:
+    """Return whether Ray uses tokens in this process."""
     from ray._raylet import AuthenticationMode, get_authentication_mode
 
-    if get_authentication_mode() != AuthenticationMode.TOKEN and os.environ.get(WITHOUT_TOKEN) != "1":
+    return get_authentication_mode() == AuthenticationMode.TOKEN
+
+
+def check_connected() -> None:
+    """Raise ClusterError unless the Ray that this process is connected to uses tokens, or `WITHOUT_TOKEN` is 1."""
+    if not in_token_mode() and os.environ.get(WITHOUT_TOKEN) != "1":
         raise refused_open(ray.get_runtime_context().gcs_address)
 
 

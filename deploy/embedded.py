@@ -3,7 +3,6 @@
 import contextlib
 import logging
 import os
-import shutil
 import tempfile
 import time
 from collections.abc import Iterator
@@ -19,6 +18,8 @@ from antiphon.deploy import fork_client
 from antiphon.deploy.address import joinable
 from antiphon.deploy.authentication import check_connected, check_has_tokens, own_token
 from antiphon.deploy.fork_server import ForkServer
+from antiphon.deploy.head import head_watch
+from antiphon.deploy.leftovers import owned_folder
 from antiphon.errors import TransportError
 
 _QUIET = {
@@ -33,6 +34,10 @@ _SETTINGS = {
     "raylet_client_num_connect_attempts": 500,
     # Ray must start no workers in advance: their number would be that of the CPUs, not that of the actors.
     "prestart_worker_first_driver": False,
+    # A frozen raylet is given up after half a minute, not two. An actor that does not end is killed soon.
+    "health_check_period_ms": 2000,
+    "health_check_timeout_ms": 4000,
+    "kill_worker_timeout_milliseconds": 500,
 }
 LOOPBACK = "127.0.0.1"
 """The address of a Ray on this machine. The store and the channels of its workers listen on it too."""
@@ -107,22 +112,31 @@ def ray_session(address: str | None = None, num_cpus: int | None = None, num_gpu
         with _environment():
             if folder:
                 scope.enter_context(contextlib.closing(ForkServer(folder)))
-            scope.callback(ray.shutdown)
+            scope.callback(_stop, folder)
             _start(place, num_cpus, num_gpus, folder)
         _silence()
+        head_watch()
         yield
+
+
+def _stop(folder: str | None) -> None:
+    """Disconnect from Ray, and stop it if it is our own. A dead or frozen head must not hold up the end."""
+    node = worker._global_node
+    if node is not None and ray.is_initialized():
+        watch = head_watch()
+        if folder and not watch.answers():
+            node.kill_all_processes(check_alive=False)
+        watch.close()
+    ray.shutdown()
 
 
 @contextlib.contextmanager
 def _own_folder() -> Iterator[str]:
     """Make a folder for Ray inside a folder that only this user can enter: Ray lets everyone write into its own."""
-    folder = tempfile.mkdtemp(prefix="antiphon-")
-    inside = Path(folder) / "r"
-    inside.mkdir()
-    try:
+    with owned_folder() as folder:
+        inside = Path(folder) / "r"
+        inside.mkdir()
         yield str(inside)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _start(address: str | None, num_cpus: int | None, num_gpus: int | None, folder: str | None) -> None:

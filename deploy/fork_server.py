@@ -1,12 +1,14 @@
 """A process that has imported torch. Workers of this machine are forked from it, so they need not import torch."""
 
 import contextlib
+import ctypes
 import gc
 import importlib
 import json
 import os
 import runpy
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -19,6 +21,7 @@ import numpy as np
 from antiphon.deploy import fork_client
 
 _ROOMS = tuple(f"antiphon.coordinator.{name}" for name in ("checkpoint", "connection", "program", "sharding"))
+_C, _PR_SET_PDEATHSIG = ctypes.CDLL(None), 1
 _LIBRARIES_OF_RAY = "filelock", "google.protobuf.text_format", "jsonschema", "requests", "yaml"
 PRELOADED = *_ROOMS, *_LIBRARIES_OF_RAY
 """The modules that every worker imports. Ray is left out, because it reads environment variables at import."""
@@ -42,7 +45,7 @@ class ForkServer:
             self._process = subprocess.Popen(command, **kept, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def close(self) -> None:
-        """End the server. Forked processes go on."""
+        """End the server, and with it the processes that it has forked."""
         self._process.kill()  # it holds no data, and a normal end of Python with torch would take longer
         self._process.communicate()
 
@@ -50,6 +53,7 @@ class ForkServer:
 def serve(listener: socket.socket) -> None:
     """Import what workers need, and fork a process for each client, until the standard input ends.
 
+    Then the driver is dead: what it has left behind is removed.
     listener: the socket to which clients connect. This process has one thread and uses no GPU, so forking it is safe.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is meant for the driver
@@ -69,6 +73,23 @@ def serve(listener: socket.socket) -> None:
                 _become(files, *order)
             for file in files:
                 os.close(file)
+    sweep(str(Path(listener.getsockname()).parent))
+
+
+def sweep(folder: str) -> None:
+    """Kill all processes of the Ray whose temporary folder is `folder`, and remove the folder.
+
+    Ray's control store and raylet end with their driver, but their agents and stopped processes do not. A process
+    belongs to this Ray if its command line contains the folder, whose name is unique.
+    """
+    mine = os.fsencode(folder)
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if mine in path.read_bytes() and int(path.parent.name) != os.getpid():
+                os.kill(int(path.parent.name), signal.SIGKILL)
+    shutil.rmtree(folder, ignore_errors=True)
+    if Path(folder).parent.name.startswith("antiphon-"):
+        shutil.rmtree(Path(folder).parent, ignore_errors=True)
 
 
 def _become(files: list[int], command: list[str], environment: dict[str, str], folder: str, group: int) -> None:
@@ -79,6 +100,7 @@ def _become(files: list[int], command: list[str], environment: dict[str, str], f
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    _C.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # a stopped worker would outlive the driver
     os.setpgid(0, group)  # of the client: Ray ends the processes that a worker has left behind by their group
     for place, file in enumerate(files):
         os.dup2(file, place)

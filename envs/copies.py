@@ -11,14 +11,16 @@ from typing import NamedTuple, Protocol, final
 
 import numpy as np
 
-from antiphon.envs.environment import FlatEnvironment, Keywords, Name, make
+from antiphon.envs.environment import FlatEnvironment, Keywords, Name, Repeated, make
+from antiphon.envs.history import Beginning
 
 
 class Advance(NamedTuple):
     """The result of one step of one copy of an environment. If the episode ends, the same step resets the copy.
 
     Gymnasium calls this SAME_STEP. after: the true next observation. observed: the observation for the next action; if
-    the episode ended, it is the first observation of the next episode. Both are float32, (width,).
+    the episode ended, it is the first observation of the next episode. Both are float32, (width,). beginning: how the
+    next episode began, if the episode ended.
     """
 
     after: np.ndarray
@@ -26,6 +28,16 @@ class Advance(NamedTuple):
     reward: float
     terminated: bool
     truncated: bool
+    beginning: Beginning = None
+
+
+class Saved(NamedTuple):
+    """A saved episode of one copy. See `FlatEnvironment.repeat`."""
+
+    beginning: Beginning
+    actions: Sequence[np.ndarray] | np.ndarray
+    expected: np.ndarray
+    seed: int
 
 
 class Copies(Protocol):
@@ -41,6 +53,10 @@ class Copies(Protocol):
 
     def end_step(self) -> list[Advance]:
         """Wait until every copy has made the step that was begun."""
+        ...
+
+    def repeat(self, episodes: Sequence[Saved]) -> list[Repeated]:
+        """Repeat a saved episode in every copy, or begin a new one where that fails. See `FlatEnvironment.repeat`."""
         ...
 
     def close(self) -> None:
@@ -70,6 +86,10 @@ class Together:
         """Make the step that was begun in every copy, and return the results."""
         return [advance(copy, action) for copy, action in zip(self._copies, self._actions, strict=True)]
 
+    def repeat(self, episodes: Sequence[Saved]) -> list[Repeated]:
+        """Repeat a saved episode in every copy, or begin a new one where that fails. See `FlatEnvironment.repeat`."""
+        return [copy.repeat(*episode) for copy, episode in zip(self._copies, episodes, strict=True)]
+
     def close(self) -> None:
         """Close all copies. May be called twice."""
         self._open.close()
@@ -78,5 +98,7 @@ class Together:
 def advance(environment: FlatEnvironment, action: np.ndarray) -> Advance:
     """Make one step of an environment, and reset it if the episode ended."""
     after, reward, terminated, truncated = environment.step(action)
-    observed = environment.reset() if terminated or truncated else after
-    return Advance(after, observed, reward, terminated, truncated)
+    if not (terminated or truncated):
+        return Advance(after, after, reward, terminated, truncated)
+    beginning = environment.beginning()
+    return Advance(after, environment.reset(), reward, terminated, truncated, beginning)

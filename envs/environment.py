@@ -3,22 +3,28 @@
 import contextlib
 import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias, final
 
 import gymnasium
 import numpy as np
 
+from antiphon.envs.history import Beginning
 from antiphon.envs.spaces import ActionMap, ObservationMap, described
 from antiphon.errors import FOREIGN, OracleError, unstopped
 from antiphon.grammars.seeds import forked
+from antiphon.grammars.states import own_copy
 from antiphon.grammars.typed import typed
 
 Name: TypeAlias = str | Callable[..., gymnasium.Env[Any, Any]]
 """A registered id, `module:id` if importing the module registers the id, or a callable that makes an environment."""
 
 Keywords: TypeAlias = Mapping[str, Any]  # Any: arguments of the environment's constructor
+
+
+Repeated: TypeAlias = tuple[np.ndarray, bool]
+"""An observation, and whether it is that of a saved episode, not that of a new one."""
 
 
 @dataclass(frozen=True)
@@ -143,6 +149,36 @@ class FlatEnvironment:
             self._flag(truncated, "truncated"),
         )
 
+    def beginning(self) -> Beginning:
+        """Return what the next episode follows from, if it begins now by a reset without seed. See `Beginning`."""
+        inner = self.environment.unwrapped
+        try:
+            generator = inner.np_random.bit_generator.state
+            own = inner.state() if _has_state(inner) else None  # pyright: ignore[reportAttributeAccessIssue]
+        except FOREIGN:
+            return None
+        return {"generator": generator, "own": own_copy(own)} if _is_plain(generator) else None
+
+    def repeat(self, beginning: Beginning, actions: Sequence[Any], expected: np.ndarray, seed: int) -> Repeated:
+        """Repeat an episode, so that the environment is in its saved state.
+
+        beginning: how the episode began. actions: all actions since then, as for `step`. expected: the last
+        observation of the saved episode. If the episode cannot be repeated exactly, a new one begins with `seed`.
+        Returns the observation, and whether the episode was repeated.
+        """
+        if beginning is None:
+            return self.reset(seed), False
+        if isinstance(beginning, dict):
+            inner: Any = self.environment.unwrapped  # Any: `load` is a method of a user's own
+            inner.np_random.bit_generator.state = beginning["generator"]
+            if _has_state(inner):
+                inner.load(beginning["own"])
+        observed = self.reset(beginning if isinstance(beginning, int) else None)
+        for action in actions:
+            observed = self.step(action).observation
+        same = observed.tobytes() == expected.tobytes()
+        return (observed, True) if same else (self.reset(seed), False)
+
     def close(self) -> None:
         """Close the environment. An exception in it becomes a warning, so that it does not hide an earlier error."""
         try:
@@ -203,6 +239,16 @@ def _finite(number: Any) -> bool:  # Any: a number of Python or numpy; an intege
         return math.isfinite(number)
     except OverflowError:
         return False
+
+
+def _has_state(environment: object) -> bool:
+    return all(callable(getattr(environment, name, None)) for name in ("state", "load"))
+
+
+def _is_plain(value: Any) -> bool:  # Any: the state of a generator of numpy
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _is_plain(each) for key, each in value.items())
+    return type(value) in (int, str)
 
 
 def _check_wrappers(environment: gymnasium.Env[Any, Any], who: str) -> None:

@@ -3,6 +3,9 @@
 from typing import final
 
 import numpy as np
+import torch
+
+from antiphon.grammars.oracle import State
 
 
 @final
@@ -23,6 +26,17 @@ class Episodes:
         if done.any():
             self._ended.extend(zip(self._returns[done].tolist(), self._lengths[done].tolist(), strict=True))
             self._returns[done] = self._lengths[done] = 0
+
+    def state(self) -> State:
+        """Return sums of the current episodes, and returns and lengths of those that ended since the last report."""
+        sums = {"returns": torch.from_numpy(self._returns.copy()), "lengths": torch.from_numpy(self._lengths.copy())}
+        return {**sums, "ended": list(self._ended)}
+
+    def load(self, state: State, anew: np.ndarray) -> None:
+        """Continue from a saved state. anew: whether another episode began instead of the saved one, (envs,)."""
+        self._returns, self._lengths = state["returns"].numpy().copy(), state["lengths"].numpy().copy()
+        self._returns[anew] = self._lengths[anew] = 0
+        self._ended = list(state["ended"])
 
     def report(self) -> dict[str, float]:
         """Return the number of episodes since the last report and, unless it is 0, their mean return and length."""

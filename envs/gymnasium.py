@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from antiphon.envs.copies import Together
+from antiphon.envs.copies import Saved, Together
 from antiphon.envs.environment import Keywords, Name, make, read_spaces, title
 from antiphon.envs.episodes import Episodes
+from antiphon.envs.history import Histories
 from antiphon.envs.processes import Apart
 from antiphon.envs.replay import Replay, check_capacity, replay_questions
 from antiphon.envs.spaces import float32
@@ -98,9 +99,11 @@ class Nature:
     """The oracle that plays Gymnasium environments with a replay memory during a run. With equal seeds the answers are
     bitwise equal.
 
-    The internal state of a simulator cannot be saved in general. So a state contains the replay memory and the number
-    of steps; `load` begins new episodes, with seeds that follow from the seed and the number of steps. A state does not
-    contain a step that is not finished.
+    The internal state of a simulator cannot be saved in general. So a state contains the replay memory, how each
+    current episode began, and its actions. `load` repeats these steps; the answers are then those of a Nature that was
+    never saved. An episode of more than 100 000 steps, or one that does not lead to the saved observation again, is
+    replaced by a new episode, with a seed that follows from the seed and the number of steps. The report then counts
+    `begun_anew`.
 
     If `overlap` is true, the question `step` starts a step and does not wait for its end. The step ends, and is stored,
     when `observe` is asked next. So `replay` in the same round does not draw this step, unless nothing else is stored.
@@ -124,12 +127,14 @@ class Nature:
         seed: int,
     ) -> None:
         self._who, self._envs, self._batch, self._overlap, self._seed = title(id), envs, batch, overlap, seed
-        self._warmup, self._reward_scale, self._env_steps = warmup, reward_scale, 0
+        self._warmup, self._reward_scale = warmup, reward_scale
+        self._env_steps = self._begun_anew = 0
         # The replay is made before the copies: if there is no memory for it, there are no copies to close.
         one = make(id, keywords)
         self._actions = one.actions
         one.close()
         self._replay = Replay(capacity, one.observations.width, one.actions.width, who=self._who)
+        self._histories = Histories(envs, one.actions.width)
         self._copies = Together(id, keywords, envs) if vectorization == "sync" else Apart(id, keywords, envs, deadline)
         # Separate streams: 1 for the actions of the warm-up, 2 for draws from the replay, 3 for the seeds of resets.
         self._warmup_draws, self._replay_draws = Draws(at_round(seed, 1)), Draws(at_round(seed, 2))
@@ -151,23 +156,33 @@ class Nature:
         return self._replay.sample(self._batch, self._replay_draws.at(round))
 
     def state(self) -> State:
-        """Return the replay memory, and the number of steps so far."""
-        return {"replay": self._replay.state(), "env_steps": self._env_steps}
+        """Return the replay memory, the number of steps so far, and what is needed to repeat the current episodes."""
+        underway = None if self._underway is None else torch.from_numpy(self._underway.copy())
+        counts = {"env_steps": self._env_steps, "begun_anew": self._begun_anew, "episodes": self._episodes.state()}
+        step = {"underway": underway, "told": tuple(each.clone() for each in self._told)}
+        history = {"observed": self._observed.clone(), "history": self._histories.state()}
+        return {"replay": self._replay.state(), **counts, **step, **history}
 
     def load(self, state: State) -> None:
-        """Continue with the replay memory of a saved state, in new episodes."""
+        """Continue exactly from a saved state: repeat the current episodes. Blocks for as long as they take."""
         self._replay.load(state["replay"])
-        self._env_steps = state["env_steps"]
+        self._env_steps, self._begun_anew = state["env_steps"], state["begun_anew"]
         self._warmup_draws.restart()
         self._replay_draws.restart()
-        self._episodes = Episodes(self._envs)
-        self._observed = self._reset()
+        self._histories.load(state["history"])
+        self._told = tuple(each.clone() for each in state["told"])
+        self._observed, anew = self._repeat(state["observed"])
+        self._episodes.load(state["episodes"], anew)
+        self._underway = None
+        if state["underway"] is not None:
+            self._begin_step(state["underway"].numpy().copy())
 
     def report(self) -> Mapping[str, float]:
         """Return the mean unscaled return and mean length of episodes since the last report, and the number of steps
         so far.
         """
-        return {**self._episodes.report(), "env_steps": self._env_steps}
+        anew = {"begun_anew": self._begun_anew} if self._begun_anew else {}
+        return {**self._episodes.report(), "env_steps": self._env_steps, **anew}
 
     def close(self) -> None:
         """Close the environments, and end their processes if the vectorization is "async"."""
@@ -175,23 +190,26 @@ class Nature:
 
     def _step(self, action: Tensor, round: int) -> tuple[Tensor, Tensor]:
         self._arrive()
-        units = self._units(action, round)
-        self._copies.begin_step(self._actions.to_box(units))
-        self._underway = units
+        self._begin_step(self._units(action, round))
         if not self._overlap:
             self._arrive()
         return self._told
+
+    def _begin_step(self, units: np.ndarray) -> None:
+        self._copies.begin_step(self._actions.to_box(units))
+        self._underway = units
 
     def _arrive(self) -> None:
         """If a step of the environments is not finished, wait for its end, and store its transitions."""
         units, self._underway = self._underway, None
         if units is None:
             return
-        after, observed, *rest = zip(*self._copies.end_step(), strict=True)
+        after, observed, *rest, beginnings = zip(*self._copies.end_step(), strict=True)
         reward, terminated, truncated = map(np.array, rest)
         self._env_steps += self._envs
         scaled, done = self._scaled(reward), terminated | truncated
         self._episodes.count(reward, done)
+        self._histories.add(units, done.tolist(), beginnings)
         columns = units, scaled, _rows(after), terminated.astype(np.float32)
         self._replay.store(self._observed, *map(torch.from_numpy, columns))
         self._observed = torch.from_numpy(_rows(observed))
@@ -222,8 +240,29 @@ class Nature:
         self._underway: np.ndarray | None = None
         self._told = torch.zeros(self._envs), torch.zeros(self._envs)
         # Only these resets are seeded. A reset at the end of an episode continues the generator of the copy.
+        seed = self._reset_seed()
+        self._histories.begin(range(seed, seed + self._envs))
+        return torch.from_numpy(_rows(self._copies.reset(seed)))
+
+    def _repeat(self, expected: Tensor) -> tuple[Tensor, np.ndarray]:
+        """Repeat the current episodes in all copies, and return the observations there.
+
+        expected: the saved observations, (envs, width). Also returns whether another episode began instead, (envs,).
+        """
+        seeds = range(self._reset_seed(), self._reset_seed() + self._envs)
+        saved = [
+            Saved(begun, self._actions.to_box(self._histories.of(index)), expected[index].numpy(), seed)
+            for index, (begun, seed) in enumerate(zip(self._histories.beginnings, seeds, strict=True))
+        ]
+        observed, repeated = zip(*self._copies.repeat(saved), strict=True)
+        lost = ~np.array(repeated)
+        self._begun_anew += int(lost.sum())
+        self._histories.restart(lost.tolist(), seeds)
+        return torch.from_numpy(_rows(observed)), lost
+
+    def _reset_seed(self) -> int:
         # The seed of copy i is this number plus i, which must fit into 31 bits.
-        return torch.from_numpy(_rows(self._copies.reset(at_round(at_round(self._seed, 3), self._env_steps) >> 33)))
+        return at_round(at_round(self._seed, 3), self._env_steps) >> 33
 
 
 def _rows(vectors: Sequence[np.ndarray]) -> np.ndarray:

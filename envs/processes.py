@@ -13,8 +13,8 @@ from typing import Any, final
 import numpy as np
 from gymnasium.vector.utils import CloudpickleWrapper
 
-from antiphon.envs.copies import Advance, advance
-from antiphon.envs.environment import Keywords, Name, make, title
+from antiphon.envs.copies import Advance, Saved, advance
+from antiphon.envs.environment import Keywords, Name, Repeated, make, title
 from antiphon.errors import AntiphonError, OracleError
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -65,6 +65,17 @@ class Apart:
         """
         return self._receive("step")
 
+    def repeat(self, episodes: Sequence[Saved]) -> list[Repeated]:
+        """Repeat a saved episode in every copy, or begin a new one where that fails. See `FlatEnvironment.repeat`.
+
+        If the last command failed, new processes are started first. The deadline is that of all steps together.
+        """
+        if self._busy:
+            self.close()
+            self._begin()
+        steps = max(len(episode.actions) for episode in episodes)
+        return self._ask("repeat", episodes, self.deadline * (1 + steps))
+
     def close(self) -> None:
         """Let idle copies close their environments; terminate and then kill the processes that remain."""
         for pipe in self._pipes:
@@ -99,17 +110,19 @@ class Apart:
         self._pipes.append(mine)
         self._processes.append(process)
 
-    def _ask(self, command: str, values: Sequence[Any]) -> list[Any]:  # Any: what the command takes and answers
-        self._send(command, values)
+    def _ask(self, command: str, values: Sequence[Any], deadline: float | None = None) -> list[Any]:
+        # Any: what the command takes and answers
+        self._send(command, values, deadline)
         return self._receive(command)
 
-    def _send(self, command: str, values: Sequence[Any] | np.ndarray) -> None:  # Any: what the command takes
+    def _send(self, command: str, values: Sequence[Any] | np.ndarray, deadline: float | None = None) -> None:
+        # Any: what the command takes
         if self._busy:
             raise OracleError(
                 f"{self._who} was asked for a {command} after an answer was missed; expected a reset before. "
                 "Load a saved state, or make a new Nature."
             )
-        self._busy, self._ends = True, time.monotonic() + self.deadline
+        self._busy, self._ends = True, time.monotonic() + (deadline or self.deadline)
         for index, value in enumerate(values):
             try:
                 self._pipes[index].send((command, value))
@@ -176,7 +189,7 @@ def _serve(pipe: Connection, made: CloudpickleWrapper, index: int) -> None:
             if command == "make":
                 environment, answer = made.fn(), None
             else:
-                answer = environment.reset(value) if command == "reset" else advance(environment, value)
+                answer = _COMMANDS[command](environment, value)
             message = (answer, "")
         except AntiphonError as error:
             message = (None, str(error))
@@ -184,6 +197,13 @@ def _serve(pipe: Connection, made: CloudpickleWrapper, index: int) -> None:
             pipe.send(message)
     if environment is not None:
         environment.close()
+
+
+_COMMANDS: dict[str, Any] = {  # Any: they take and answer different things
+    "reset": lambda environment, seed: environment.reset(seed),
+    "step": advance,
+    "repeat": lambda environment, episode: environment.repeat(*episode),
+}
 
 
 def _commands(pipe: Connection) -> Iterator[tuple[str, Any]]:  # Any: what a command takes

@@ -87,7 +87,7 @@ class Replay:
         Raises OracleError without enough memory.
         """
         what = f"{self._who}: a copy of the replay's {self._filled} transitions, to save it,"
-        refuse_beyond_memory(what, self._filled * self._row, "Choose a smaller `capacity`.")
+        refuse_beyond_memory(what, 2 * self._filled * self._row, "Choose a smaller `capacity`.")
         filled = [column[: self._filled].clone() for column in self._columns]
         return {"columns": filled, "next": self._next}
 

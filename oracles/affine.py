@@ -28,7 +28,7 @@ def affine(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 def times(x: Tensor, y: Tensor) -> Tensor:
     """Return the matrix product x y: (n, k), (k, m) -> (n, m). Large float32 products on a CPU use oneDNN."""
-    return x @ y if x.shape[0] * y.numel() < LARGE else affine(x, y.t())
+    return torch.mm(x, y) if x.shape[0] * y.numel() < LARGE else affine(x, y.t())
 
 
 def _has_onednn(x: Tensor) -> bool:

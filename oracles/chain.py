@@ -1,47 +1,37 @@
-"""Hand-written vector-Jacobian products for chains of linear layers, ReLU and tanh, the most common operator.
+"""Hand-written vector-Jacobian products for chains of linear layers, layer norms, ReLU and tanh.
 
 For small batches, the overhead of autograd takes longer than the products. Autograd also needs two passes over its
 graph if the gradient of the input is sent before the gradients of the parameters are computed.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias, final
+from typing import Any, final
 
 import torch
 from torch import Tensor, nn
 
 from antiphon.grammars.joined import Joined
-from antiphon.grammars.plain import is_affine, is_plain
-from antiphon.oracles.affine import affine, times
+from antiphon.grammars.plain import is_plain
+from antiphon.oracles.links import Kept, Link, link_of
 from antiphon.oracles.tape import Products, Tape
 from antiphon.oracles.watch import Watch
-
-_ELEMENTWISE: dict[type[nn.Module], tuple[Callable[[Tensor], Tensor], Callable[[Tensor, Tensor], Tensor]]] = {
-    # Two functions, as torch computes them: x -> output, and (cotangent of the output, output) -> cotangent of x.
-    nn.ReLU: (torch.relu, lambda told, played: torch.ops.aten.threshold_backward(told, played, 0)),
-    nn.Tanh: (torch.tanh, torch.ops.aten.tanh_backward),
-}
-
-Link: TypeAlias = "tuple[Tensor, Tensor | None] | type[nn.Module]"
-"""Weight and bias of a linear layer, or the class of an elementwise function."""
 
 
 @final
 class ChainTape:
-    """Computes the outputs and the gradients of a chain of linear layers, ReLU and tanh, without autograd.
+    """Computes the outputs and the gradients of a chain of layers without autograd.
 
-    module: the whole chain. links: its layers in order. Several inputs are concatenated before the first layer. keep:
-    whether queries keep the values that the gradients need. recorded: computes outputs and gradients with autograd. It
-    is used if a query finds that hooks or methods were added to `module`.
-    Only `chain_of` makes this object. It has checked that the links in order compute the same as `module`.
+    watch: finds changes of the chain's module. links: its layers in order. Several inputs are concatenated before the
+    first layer. keep: whether queries keep the values that the gradients need. recorded: computes outputs and gradients
+    with autograd. It is used if a query finds that hooks or methods were added to the module.
+    Only `chain_of` makes this object. It has checked that the links in order compute the same as the module.
     """
 
-    def __init__(self, module: nn.Module, links: Sequence[nn.Module], keep: bool, recorded: Tape) -> None:
-        self._links = tuple(_link(each) for each in links)
-        self._watch, self._recorded, self._by_hand = Watch(module, links), recorded, True
+    def __init__(self, watch: Watch, links: Sequence[Link], keep: bool, recorded: Tape) -> None:
+        self._links, self._watch, self._recorded, self._by_hand = tuple(links), watch, recorded, True
         self._keep = keep
         self._widths: list[int] = []
-        self._values: list[Tensor] = []
+        self._values: list[Kept] = []
         self._told: Tensor | None = None
         self._cotangents: list[Tensor] = []
 
@@ -64,8 +54,7 @@ class ChainTape:
         if told is not self._told:
             self._walk_down(told)
         upstream = self._upstream(toward) if toward else ()
-        own = [each for index in range(len(self._links)) for each in self._own(index)] if parameters else []
-        return upstream, tuple(own)
+        return upstream, tuple(self._own()) if parameters else ()
 
     def forget(self) -> None:
         """Drop the values that the last query kept."""
@@ -76,39 +65,30 @@ class ChainTape:
     def _walk_up(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         self._widths, self._told = [each.shape[-1] for each in inputs], None
         x = inputs[0] if len(inputs) == 1 else torch.cat(list(inputs), dim=-1)
-        values = [x]
+        values = []
         for link in self._links:
-            x = affine(x, *link) if isinstance(link, tuple) else _ELEMENTWISE[link][0](x)
-            values.append(x)
+            x, kept = link.up(x)
+            values.append(kept)
         self._values = values if self._keep else []
         return (x,)
 
     def _upstream(self, toward: Sequence[int]) -> tuple[Tensor, ...]:
         """Return the gradients of the inputs with the indices `toward`."""
-        found = self._before(0, self._cotangents[0])
+        found = self._links[0].down(self._cotangents[0], self._values[0])
         parts = found.split(self._widths, dim=-1) if len(self._widths) > 1 else (found,)
         return tuple([parts[index] for index in toward])
 
     def _walk_down(self, told: Tensor) -> None:
         """Compute the gradient of the output of every layer, from last to first. told: that of the last layer."""
         found = [told]
-        for index in range(len(self._links) - 1, 0, -1):
-            found.append(self._before(index, found[-1]))
+        for link, kept in zip(self._links[:0:-1], self._values[:0:-1], strict=True):
+            found.append(link.down(found[-1], kept))
         self._told, self._cotangents = told, found[::-1]
 
-    def _before(self, index: int, told: Tensor) -> Tensor:
-        """Return the gradient of the input of layer `index`. told: the gradient of the output of this layer."""
-        link = self._links[index]
-        if isinstance(link, tuple):
-            return times(told, link[0])
-        return _ELEMENTWISE[link][1](told, self._values[index + 1])
-
-    def _own(self, index: int) -> tuple[Tensor, ...]:
-        link, told = self._links[index], self._cotangents[index]
-        if not isinstance(link, tuple):
-            return ()
-        weight = times(told.t(), self._values[index])
-        return (weight,) if link[1] is None else (weight, told.sum(0))
+    def _own(self) -> list[Tensor]:
+        """Return the gradients of the parameters of every layer, in order."""
+        layers = zip(self._links, self._cotangents, self._values, strict=True)
+        return [each for link, told, kept in layers for each in link.own(told, kept)]
 
 
 def chain_of(
@@ -121,10 +101,10 @@ def chain_of(
 ) -> ChainTape | None:
     """Return an object that computes the outputs and gradients of `function` without autograd.
 
-    Returns None unless `function` is a chain: a `nn.Linear`, or a `nn.Sequential` of `nn.Linear`, `nn.ReLU` and
-    `nn.Tanh`, on inputs (batch, features). With several inputs, a chain is a `Joined` of such layers, which joins
-    the inputs. A subclass of `nn.Sequential` or `Joined` may only add a constructor. The layers have no hooks and no
-    methods of their own, do not work in place, and use each parameter once.
+    Returns None unless `function` is a chain: a `nn.Linear`, or a `nn.Sequential` of the layers of `link_of`, on inputs
+    (batch, features). With several inputs, a chain is a `Joined` of such layers, which joins the inputs. A subclass of
+    `nn.Sequential` or `Joined` may only add a constructor. The layers have no hooks and no methods of their own, do not
+    work in place, and use each parameter once.
     inputs: number of inputs. dimensions: number of dimensions of the output. keep: whether queries keep the values that
     the gradients need. parameters: the parameters whose gradient is asked, in order; empty if it is never asked.
     recorded: computes outputs and gradients with autograd, if hooks or methods are added to the chain later.
@@ -134,28 +114,17 @@ def chain_of(
     held: list[nn.Module | None] = [function] if inputs == 1 else []
     if is_plain(function, nn.Sequential if inputs == 1 else Joined):
         held = list(function._modules.values())
-    links = [each for each in held if each is not None and _is_link(each)]
-    if not links or len(links) != len(held):
+    links: list[Link | None] = []
+    for each in held:
+        links.append(link_of(each, links[-1] if links else None))
+    modules, known = [each for each in held if each is not None], [each for each in links if each is not None]
+    if not known or len(known) != len(held):
         return None
-    found = [each for link in links for each in link.parameters()]
+    found = [each for module in modules for each in module.parameters()]
     if parameters and list(map(id, found)) != [id(each) for each in parameters if each.requires_grad]:
         return None
     if len(set(map(id, found))) != len(found):
         return None
     if {id(each) for each in function.parameters()} != set(map(id, found)):
         return None
-    return ChainTape(function, links, keep, recorded)
-
-
-def _is_link(module: nn.Module) -> bool:
-    if type(module) in _ELEMENTWISE:
-        return is_plain(module, type(module)) and not getattr(module, "inplace", False) and not module._parameters
-    return is_affine(module)
-
-
-def _link(module: nn.Module) -> Link:
-    if type(module) in _ELEMENTWISE:
-        return type(module)
-    weight, bias = module._parameters["weight"], module._parameters["bias"]
-    assert weight is not None  # as `is_affine` says
-    return weight, bias
+    return ChainTape(Watch(function, modules), known, keep, recorded)

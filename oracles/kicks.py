@@ -41,7 +41,7 @@ class KickTape:
         if self._signs is None:
             kick = self._weight.expand(len(S), -1)
         else:
-            kick, played = times(self._signs * (played > 0), self._weight), torch.relu(played)
+            kick, played = times(self._signs * (played > 0), self._weight), torch.relu_(played)
         self._kept = S, played
         return played if self._signs is None else self._signs * played, kick.reshape(S.shape)
 

@@ -10,9 +10,9 @@ from antiphon.errors import GrammarError, ProtocolError, ShapeError
 from antiphon.grammars.plain import backward_hooks_of, is_hooked
 from antiphon.oracles.addition import addition_of
 from antiphon.oracles.autocast import Autocast, ScaledTape
-from antiphon.oracles.chain import chain_of
+from antiphon.oracles.chain import ChainTape, chain_of
 from antiphon.oracles.kicks import kick_of
-from antiphon.oracles.losses import loss_of
+from antiphon.oracles.loss_tape import loss_of
 from antiphon.oracles.recomputed import RecomputedTape
 from antiphon.oracles.sharded import ShardedTape
 from antiphon.oracles.tape import AutogradTape, Products, Tape
@@ -130,6 +130,11 @@ class Operator:
         if not self._left:
             self._tape.forget()
         return tuple(map(aligned, upstream)), own
+
+    @property
+    def shows_nan(self) -> bool:
+        """Whether every NaN in an input makes a number of the output NaN. True for linear layers, ReLU and tanh."""
+        return isinstance(self._tape, ChainTape)
 
     def forget(self) -> None:
         """Drop the data that the last query kept for responses, if fewer responses were asked than expected."""

@@ -1,4 +1,4 @@
-"""Closes listening sockets for a while, also sockets that a library owns (Linux)."""
+"""Closes listening sockets, also sockets that a library owns (Linux)."""
 
 import contextlib
 import os
@@ -6,7 +6,7 @@ import socket
 import struct
 from collections.abc import Sequence
 
-_ATTACH_FILTER, _DETACH_FILTER = 26, 27  # Linux: SO_ATTACH_FILTER, SO_DETACH_FILTER
+_ATTACH_FILTER = 26  # Linux: SO_ATTACH_FILTER
 _DESCRIPTORS = "/proc/self/fd"
 _DROP_ALL = struct.pack("HBBI", 6, 0, 0, 0)  # a packet filter of one instruction: accept no byte of any packet
 
@@ -17,12 +17,6 @@ def refuse(listener: socket.socket) -> None:
 
     program = ctypes.create_string_buffer(_DROP_ALL)
     listener.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, struct.pack("HP", 1, ctypes.addressof(program)))
-
-
-def admit(listener: socket.socket) -> None:
-    """Let a listening socket that `refuse` closed accept connections again."""
-    with contextlib.suppress(FileNotFoundError):  # it has no filter
-        listener.setsockopt(socket.SOL_SOCKET, _DETACH_FILTER, 0)
 
 
 def refuse_where(published: Sequence[bytes]) -> int:

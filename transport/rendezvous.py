@@ -4,6 +4,7 @@ import hashlib
 import socket
 import threading
 import time
+import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -14,7 +15,7 @@ import msgpack
 from antiphon.errors import CodecError, DeadlineError, ProtocolError, TransportError, unstopped
 from antiphon.transport.c10d import FileStore, PrefixStore, Store, TCPStore
 from antiphon.transport.codec import pack, pack_header, unpack_header
-from antiphon.transport.listening import admit, refuse
+from antiphon.transport.listening import refuse
 from antiphon.transport.message import Edge, Header, Session, expect
 
 Address: TypeAlias = tuple[str, int]
@@ -48,16 +49,12 @@ class StoreServer:
         listener = socket.create_server((host, 0), backlog=1024)
         self.address = host, listener.getsockname()[1]
         self._listener = listener.dup()
+        weakref.finalize(self, self._listener.close)
         descriptor = listener.detach()
         self._store = TCPStore(*self.address, is_master=True, wait_for_workers=False, master_listen_fd=descriptor)
 
-    def admit(self) -> None:
-        """Accept new connections, as at the start."""
-        if self._listener is not None:
-            admit(self._listener)
-
     def refuse(self) -> None:
-        """Accept no new connections until `admit`: all workers are connected. Their connections go on."""
+        """Accept no new connections from now on, because all workers are connected. Their connections go on."""
         if self._listener is not None:
             refuse(self._listener)
 

@@ -185,7 +185,7 @@ def _named(action: LocalAction) -> tuple[str, str]:
         case steps.Send(slot=slot) | steps.Receive(slot=slot):
             return symbol, repr(slot)
         case _:
-            takes = isinstance(action, steps.Contribute | steps.Accumulate)
+            takes = isinstance(action, steps.Contribute | steps.Accumulate) or not action.writes
             return symbol, repr((action.reads if takes else action.writes)[0])
 
 
@@ -203,6 +203,7 @@ _SYMBOLS = {
     steps.Collect: "Σ",
     steps.Send: "→",
     steps.Receive: "←",
+    steps.Vote: "?",
 }
 
 

@@ -73,7 +73,9 @@ def record(
     """
     seen: dict[Slot, Tensor] = {}
     given = RECORDER if agents is None else moving_all(grammar, agents)
-    with InlineExecutor(assign(grammar, given, seed=seed), watch=lambda _, held: seen.update(held)) as executor:
+    with InlineExecutor(
+        assign(grammar, given, seed=seed, on_nonfinite="warn"), watch=lambda _, held: seen.update(held)
+    ) as executor:
         if states is not None:
             executor.load(_unmoved(grammar, states), first)
         elif first:
@@ -150,7 +152,7 @@ def learned(
     moving = moving_all(grammar, agents)
     if players is not None:
         moving = {name: each if name in players else RECORDER for name, each in moving.items()}
-    with InlineExecutor(assign(grammar, moving, seed=seed)) as executor:
+    with InlineExecutor(assign(grammar, moving, seed=seed, on_nonfinite="warn")) as executor:
         executor.play(rounds)
         return executor.states()
 

@@ -8,6 +8,7 @@ from typing import final
 
 from antiphon.checks.measured import Measured, by_player, worst
 from antiphon.columns import aligned
+from antiphon.output_file import finite
 
 
 @final
@@ -143,8 +144,7 @@ class Report:
     @property
     def as_json(self) -> str:
         """The report as a JSON object with `failed`, `seconds`, and `rows`. NaN and infinity become null."""
-        text = json.dumps([asdict(row) for row in self.rows])
-        rows = json.loads(text, parse_constant=lambda _: None)
+        rows = finite([asdict(row) for row in self.rows])
         return json.dumps({"failed": self.failed, "seconds": round(self.seconds, 1), "rows": rows}, indent=2)
 
     @property

@@ -1,12 +1,11 @@
-"""The command line: `antiphon list | show | check | cost | run | evaluate | bench | doctor`, and for clusters `launch |
-status | attach | stop | manifest`.
+"""The command line: `antiphon list | show | check | cost | run | resume | evaluate | export | bench | doctor`, and for
+clusters `launch | status | attach | stop | manifest`.
 
 Exit codes: 2 for bad input, 1 for a failed run or a broken promise, 130 after Ctrl-C.
 """
 
 import atexit
 import gc
-import json
 import os
 import socket
 import sys
@@ -17,8 +16,9 @@ from typing import Annotated, Any
 import typer
 
 import antiphon
+from antiphon.cli.cluster_commands import clusters
 from antiphon.cli.exit_codes import Commands
-from antiphon.cli.options import Address, Changes, Executor, Json, Name, Placing, Rounds, Run, Seed, Transport
+from antiphon.cli.options import Allowed, Changes, Executor, Json, Name, Placing, Rounds, Seed, Transport
 from antiphon.cli.terminal import echo, say, screen
 from antiphon.errors import ExperimentError
 
@@ -147,7 +147,7 @@ def run_command(
     given = merged(changes, rounds=rounds, seed=seed, executor=executor, transport=transport)
     experiment = read_experiment(grammar, given, placement)
 
-    from antiphon.cli.progress import Watched, outcome, tell_spread
+    from antiphon.cli.progress import Watched, outcome
     from antiphon.runs.run import run_experiment
 
     console = screen()
@@ -158,12 +158,48 @@ def run_command(
         say(console, f"run {name} on the cluster at {address}")
     finished = run_experiment(experiment, out, Watched(console), name=name, address=address, record=profile is not None)
     console.print(outcome(finished))
-    if finished.evaluation is not None:
-        tell_spread(console, finished.evaluation)
     if profile is not None and finished.recording is not None:
         from antiphon.cli.profile import profile_text
 
         say(console, profile_text(finished.schedule, finished.recording, profile))
+    _end(console, finished, address)
+
+
+@app.command("resume")
+def resume_command(
+    folder: Annotated[Path, typer.Argument(help="The folder of a run that has ended.")],
+    at: Annotated[int | None, typer.Option(min=0, help="The round of the checkpoint (default: the newest).")] = None,
+    changes: Changes = None,
+    rounds: Rounds = None,
+    executor: Executor = None,
+    transport: Transport = None,
+    placement: Placing = None,
+    address: Annotated[
+        str | None, typer.Option(help="A cluster that this machine belongs to: HOST:PORT, or auto.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="The run's name on that cluster.")] = None,
+    allow: Allowed = None,
+) -> None:
+    """Continue a run from a checkpoint, with the numbers of a run that was never interrupted; then evaluate it."""
+    from antiphon.cli.progress import Watched, outcome
+    from antiphon.experiments.load import merged
+    from antiphon.runs.resume import resume_experiment
+
+    executor = "ray" if address is not None else executor
+    given = merged(changes, rounds=rounds, executor=executor, transport=transport)
+    console = screen()
+    more = {"at": at, "placement": placement, "name": name, "address": address, "allow": allow or ()}
+    finished = resume_experiment(folder, given, Watched(console), **more)
+    console.print(outcome(finished))
+    _end(console, finished, address)
+
+
+def _end(console: Any, finished: Any, address: str | None) -> None:  # Any: imported lazily
+    """Print the run folder and the evaluation. If a signal has ended the run, exit with its code."""
+    from antiphon.cli.progress import tell_spread
+
+    if finished.evaluation is not None:
+        tell_spread(console, finished.evaluation)
     say(console, f"run folder: {finished.folder}{f', on {socket.gethostname()}' if address else ''}")
     if finished.evaluation is not None:
         say(console, finished.evaluation.line)
@@ -171,90 +207,7 @@ def run_command(
         raise typer.Exit(128 + finished.stopped_by)
 
 
-@app.command("launch")
-def launch_command(
-    grammar: Name,
-    address: Address = None,
-    changes: Changes = None,
-    rounds: Rounds = None,
-    seed: Seed = None,
-    transport: Transport = None,
-    placement: Placing = None,
-    name: Annotated[str | None, typer.Option(help="The run's name, unique on the cluster.")] = None,
-    out: Annotated[
-        str | None, typer.Option(help="The run folder on the cluster (default: ~/antiphon-runs/NAME).")
-    ] = None,
-    detach: Annotated[bool, typer.Option("--detach", help="Do not follow the log.")] = False,
-) -> None:
-    """Run an experiment as a job of a Ray cluster, and follow its log. The job does not need this machine."""
-    from antiphon.experiments.load import merged, read_experiment
-
-    given = merged(changes, rounds=rounds, seed=seed, transport=transport, executor="ray")
-    experiment = read_experiment(grammar, given, placement)
-
-    from antiphon.cli.launch import launch_run
-
-    jobs, name = launch_run(experiment, address, name, out)
-    echo(f"run {name} on the cluster at {jobs.url}")
-    _follow(jobs, name) if not detach else echo(_again(name, jobs.url))
-
-
-@app.command("status")
-def status_command(
-    name: Annotated[str | None, typer.Argument(help="The run's name.")] = None,
-    address: Address = None,
-    as_json: Json = False,
-) -> None:
-    """Show the status of all runs of a cluster, or of one run."""
-    from antiphon.cli.cluster import statuses
-    from antiphon.cli.status import details_of, table_of
-
-    runs = statuses(address, name)
-    if as_json:
-        echo(json.dumps(runs, indent=1))
-    else:
-        screen().print(table_of(runs) if name is None else details_of(runs[0]))
-
-
-@app.command("attach")
-def attach_command(
-    name: Run,
-    address: Address = None,
-    tail: Annotated[int | None, typer.Option(min=0, help="Start this many lines before the end.")] = None,
-) -> None:
-    """Follow the log of a run from its beginning, and exit with the run's exit code."""
-    from antiphon.cli.cluster import jobs_at
-
-    _follow(jobs_at(address), name, tail)
-
-
-@app.command("stop")
-def stop_command(
-    name: Run,
-    address: Address = None,
-    now: Annotated[bool, typer.Option("--now", help="Kill the run, without a checkpoint.")] = False,
-    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for the end; then fail.")] = 120.0,
-) -> None:
-    """End a run after its current batch of rounds, with a checkpoint. Return when all its processes have ended."""
-    from antiphon.cli.cluster import stop_run
-
-    stop_run(address, name, now, wait, echo)
-
-
-def _follow(jobs: Any, name: str, lines: int | None = None) -> None:  # Any: Jobs, which is imported lazily
-    from antiphon.cli.cluster import follow_run
-
-    try:
-        code = follow_run(jobs, name, lambda text: typer.echo(text, nl=False), lines)
-    except KeyboardInterrupt:
-        echo(f"\nno longer followed; {_again(name, jobs.url)}", err=True)
-        raise typer.Exit(130) from None
-    if code:
-        raise typer.Exit(code)
-
-
-def _again(name: str, url: str) -> str:
-    return f"the run goes on: antiphon attach {name} --address {url}"
+app.add_typer(clusters)
 
 
 @app.command("evaluate")
@@ -262,14 +215,32 @@ def evaluate_command(
     folder: Annotated[Path, typer.Argument(help="A run folder.")],
     episodes: Annotated[int | None, typer.Option(min=1, help="How many episodes; each has its own seed.")] = None,
     max_steps: Annotated[int | None, typer.Option(min=1, help="Maximum number of steps of an episode.")] = None,
+    allow: Allowed = None,
 ) -> None:
     """Evaluate the newest checkpoint of a run, with fixed seeds or on held-out data."""
     from antiphon.cli.progress import tell_spread
     from antiphon.runs.evaluation import evaluate_folder
 
-    evaluation, console = evaluate_folder(folder, episodes, max_steps), screen()
+    evaluation, console = evaluate_folder(folder, episodes, max_steps, allow or ()), screen()
     tell_spread(console, evaluation)
     say(console, evaluation.line)
+
+
+@app.command("export")
+def export_command(
+    folder: Annotated[Path, typer.Argument(help="A run folder.")],
+    player: Annotated[str, typer.Option(help="The player's name.")],
+    at: Annotated[int | None, typer.Option(min=0, help="The round of the checkpoint (default: the newest).")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Output file: .safetensors or .pt; with --module: .pt2 (default: the name).")
+    ] = None,
+    module: Annotated[bool, typer.Option("--module", help="The module by torch.export, not its state_dict.")] = False,
+    allow: Allowed = None,
+) -> None:
+    """Write a trained player to a file that plain PyTorch loads."""
+    from antiphon.runs.export import export_player
+
+    echo(f"player {player}: {export_player(folder, player, out, at, module, allow or ())}")
 
 
 @app.command("check")

@@ -16,3 +16,6 @@ Placing = Annotated[str | None, typer.Option(help="A placement: own, spread, tog
 Address = Annotated[str | None, typer.Option(help=_CLUSTER)]
 Run = Annotated[str, typer.Argument(help="The run's name.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Allowed = Annotated[
+    list[str] | None, typer.Option("--allow", metavar="MODULE", help="Allow a module that the folder names.")
+]

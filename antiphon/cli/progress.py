@@ -50,6 +50,7 @@ class Watched:
         self._console, self._live = console, None
         self._rounds, self._told, self._returns = 0, float("-inf"), ""
         self._failed: set[str] = set()
+        self._wrong: set[str] = set()
 
     def started(self, game: Launched, experiment: Experiment) -> None:
         """Print the grammar, and the table of its players, oracles and losses with their workers."""
@@ -63,7 +64,7 @@ class Watched:
             self._live.start()
 
     def played(self, record: Record, folder: Path) -> None:
-        """Show the metrics of a batch of rounds, and print the first failure of each agent.
+        """Show the metrics of a batch of rounds, and print each agent's first failure and each place of a wrong number.
 
         On a terminal, the progress line is updated. Otherwise a new line is printed every few seconds and at the end.
         """
@@ -71,6 +72,7 @@ class Watched:
             if "episode_return" in report:
                 self._returns = f"{report['episode_return']:.1f}"
         self._tell_failures(record)
+        self._tell_nonfinite(record)
         text = line(record, self._rounds, self._returns)
         if self._live is not None:
             self._live.update(Text(plain(text), no_wrap=True), refresh=True)
@@ -82,6 +84,12 @@ class Watched:
         for player in record.failures.keys() - self._failed:
             say(self._console, f"a move of {player} was left out in {record.failures[player]}")
         self._failed.update(record.failures)
+
+    def _tell_nonfinite(self, record: Record) -> None:
+        for place, found in record.nonfinite.items():
+            if place not in self._wrong:
+                say(self._console, f"warning: {found.text}")
+        self._wrong.update(record.nonfinite)
 
     def ended(self) -> None:
         """Remove the progress line from the terminal."""
@@ -117,6 +125,7 @@ def outcome(finished: Finished) -> Table:
     for name, report in record.reports.items():
         rows += [(f"{name}: {key.replace('_', ' ')}", f"{value:.6g}") for key, value in report.items()]
     rows += [(f"{player}: moves left out", str(moves)) for player, moves in record.skipped.items()]
+    rows += [(f"NaN or infinity at {place}", str(found.count)) for place, found in record.nonfinite.items()]
     return columns(rows)
 
 

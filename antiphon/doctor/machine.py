@@ -7,14 +7,17 @@ import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import ray
 import torch
+from ray._private.worker import global_worker
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from antiphon.coordinator.plan.placement import spread
 from antiphon.deploy.embedded import ray_session
 from antiphon.doctor import gpu as gpus
+from antiphon.doctor.access import ports_of, ports_of_a_cluster, token
 from antiphon.doctor.channels import Place, hold_laws, pairs
 from antiphon.doctor.findings import Check, CheckFailed, Finding, Health, NotRun, examine
 from antiphon.doctor.rounds import played_twice, small
@@ -22,7 +25,7 @@ from antiphon.transport.rendezvous import StoreServer
 from antiphon.transport.route import Site
 from antiphon.transport.shared_memory import shared_memory_domain
 
-_SESSION_PATH = 82  # characters that Ray appends to the temporary folder for its sockets
+_SESSION_PATH = 51  # characters that Ray appends to the temporary folder for its sockets
 _SOCKET_PATH = 107  # the longest path of a socket that the system allows
 _ROOM = 1 << 30  # bytes that Ray's object store and logs need
 _ROUNDS = 8
@@ -44,6 +47,7 @@ def examination(gpu: bool = False, address: str | None = None) -> Iterator[Findi
         started = examine("ray", start)
         yield started
         running = started.verdict is Health.OK
+        yield examine("open ports", (open_ports if address is None else ports_of_a_cluster) if running else without_ray)
         yield examine("round on ray", round_on_ray if running else without_ray)
         if gpu:
             yield from (examine(*check) for check in gpus.checks(devices, running))
@@ -58,6 +62,7 @@ def machine_checks() -> list[Check]:
         ("gloo", gloo),
         ("shared memory", shared_memory),
         ("environment", environment),
+        ("token", token),
     ]
 
 
@@ -166,6 +171,11 @@ def round_on_ray() -> str:
             "one machine. Report this, with all lines above."
         )
     return f"{_ROUNDS} rounds of {grammar.name} on {len(placement.names)} workers, the same bits as here"
+
+
+def open_ports() -> str:
+    """Check that the Ray that this process has started listens on the loopback alone."""
+    return ports_of(str(Path(global_worker.node.get_session_dir_path()).parent))
 
 
 def without_ray() -> str:

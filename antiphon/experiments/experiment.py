@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, create_model
 
 from antiphon.agents.specification import AgentSpecification
-from antiphon.coordinator.plan.assignment import assign
+from antiphon.coordinator.plan.assignment import OnNonfinite, assign
 from antiphon.coordinator.plan.placement import Placement, together
 from antiphon.coordinator.plan.schedule import Schedule
 from antiphon.coordinator.plan.step_order import OrderName
@@ -16,7 +16,7 @@ from antiphon.errors import ExperimentError, GrammarError
 from antiphon.experiments.placement_table import PlacementTable
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.seeds import forked
-from antiphon.launching import Launched, launch
+from antiphon.launching import ChecksumChoice, Launched, launch
 from antiphon.plugins import GRAMMARS, made, nearest
 from antiphon.recipes import recipe_of
 from antiphon.recipes.common.recipe import Recipe
@@ -28,10 +28,17 @@ class Experiment(Table):
 
     grammar: name of a grammar of the library or of a plugin, whose own settings are a further field; or
     "module:factory" for a user's function, which is called with `arguments`.
-    deadline: largest time to wait for a message, in seconds. threads: number of torch threads of each worker.
+    deadline: largest time to wait for a message, in seconds. checksum: which messages between workers carry a CRC32C:
+    true (all), false (none), or "between-machines". threads: number of torch threads of each worker.
+    max_recoveries: on Ray, how often in an hour the run may go on from its last checkpoint after the death or the stall
+    of a process; 0 ends it instead.
     rounds_per_report: number of rounds in a batch; metrics are written after each batch.
-    checkpoint_every: number of rounds between checkpoints. keep_checkpoints: number of newest checkpoints to keep.
-    on_nonfinite: "fail" ends the run when a loss or a parameter becomes NaN or infinite.
+    checkpoint_every, checkpoint_every_seconds: rounds and seconds after which a checkpoint is written, whichever comes
+    first. checkpoint_folder: where, as an address of fsspec; empty is the run folder. keep_checkpoints: number of
+    newest checkpoints to keep. keep_best: name of a metric whose best checkpoint is kept too, such as "losses/Loss".
+    best_is: whether its best value is the lowest or the highest.
+    on_nonfinite: what happens if a value becomes NaN or infinite. "fail" ends the run, "skip-round" lets nobody move in
+    that round, "clip" replaces the value by a finite one, "warn" goes on. See docs/rounds.md.
     agent: settings of every player's agent (optimizer). players: settings that differ for single players, by name.
     placement: the workers on Ray and their resources.
     order: the pipeline schedule of a round; by default "zero-bubble" on several workers, else "gpipe".
@@ -50,10 +57,16 @@ class Experiment(Table):
     microbatches: Count = 1
     staleness: Ages = 0
     deadline: Seconds = 30.0
+    checksum: ChecksumChoice = "between-machines"
+    max_recoveries: Index = 20
     rounds_per_report: Count = 100
     checkpoint_every: Count = 5000
+    checkpoint_every_seconds: Seconds = 60.0
+    checkpoint_folder: str = ""
     keep_checkpoints: Count = 2
-    on_nonfinite: Literal["fail", "continue"] = "fail"
+    keep_best: str = ""
+    best_is: Literal["lowest", "highest"] = "lowest"
+    on_nonfinite: OnNonfinite = "fail"
     agent: AgentTable = AgentTable()
     players: dict[str, AgentTable] = Field(default={})
     placement: PlacementTable = PlacementTable()
@@ -123,6 +136,7 @@ class Experiment(Table):
             order=self.order,
             microbatches=self.microbatches,
             staleness=self.staleness,
+            on_nonfinite=self.on_nonfinite,
         ).schedule
 
     def launch(
@@ -141,6 +155,9 @@ class Experiment(Table):
             microbatches=self.microbatches,
             staleness=self.staleness,
             deadline=self.deadline,
+            on_nonfinite=self.on_nonfinite,
+            checksum=self.checksum,
+            max_recoveries=self.max_recoveries,
             **more,
         )
 

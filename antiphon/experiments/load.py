@@ -13,7 +13,7 @@ from antiphon.experiments.shipped import shipped
 from antiphon.experiments.toml_io import parse_toml, with_none
 from antiphon.experiments.validation import validated
 from antiphon.grammars.typed import typed
-from antiphon.plugins import nearest
+from antiphon.plugins import nearest, refuse_foreign
 from antiphon.recipes import LIBRARY, known, recipe_of
 from antiphon.recipes.common.spelling import spelled
 
@@ -22,7 +22,10 @@ Raw = dict[str, Any]  # Any: TOML
 
 @typed
 def read_experiment(
-    name: str | Path, changes: Mapping[str, Any] | Iterable[str] = (), placement: str | None = None
+    name: str | Path,
+    changes: Mapping[str, Any] | Iterable[str] = (),
+    placement: str | None = None,
+    allow: Iterable[str] | None = None,
 ) -> Experiment:
     """Read an experiment, and apply changes of single keys.
 
@@ -31,10 +34,13 @@ def read_experiment(
     changes: texts "a.b=value", or a mapping from keys "a.b" to values.
     placement: replaces the table [placement] before the changes are applied: "own" (keeps it), "spread" (one worker for
     each part), "together" (one worker), or the path of a TOML file.
+    allow: for a file that somebody else may have written: the modules whose code it may name. None allows all modules.
     Raises ExperimentError, which names all keys that are unknown, cannot be parsed, or have a wrong value.
     """
     name = str(name)
     raw, title = _raw(name)
+    if allow is not None:
+        refuse_foreign(name, raw, allow)
     pairs = list(changes.items() if isinstance(changes, Mapping) else map(parse_change, changes))
     if placement is not None:
         table = placement_named(placement, lambda: hosted(read_experiment(name, dict(pairs)).build()))

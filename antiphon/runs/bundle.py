@@ -10,12 +10,12 @@ import shutil
 import site
 import sys
 import sysconfig
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import antiphon
 from antiphon.deploy.jobs import CodeBundle
+from antiphon.deploy.leftovers import owned_folder
 from antiphon.errors import ExperimentError
 from antiphon.runs.folder import EXPERIMENT
 
@@ -35,7 +35,7 @@ def packed(experiment: str) -> Iterator[CodeBundle]:
     experiment: the experiment as TOML text.
     Raises ExperimentError if the user's modules exceed 200 MiB.
     """
-    with tempfile.TemporaryDirectory(prefix="antiphon-") as place:
+    with owned_folder() as place:
         folder, package = Path(place) / "run", Path(place) / "antiphon"
         folder.mkdir()
         (folder / EXPERIMENT).write_text(experiment, encoding="utf-8")

@@ -1,6 +1,7 @@
 """Make, check and read run folders. A run folder has the experiment, metrics, checkpoints and a summary of a run."""
 
 import contextlib
+import fcntl
 import itertools
 import json
 import os
@@ -8,25 +9,27 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, final
+from typing import IO, Any, final
 
-from safetensors import SafetensorError
-
-from antiphon.coordinator.checkpoint import MANIFEST, load_states, read_manifest
-from antiphon.errors import AntiphonError, ExperimentError, RoundError
+from antiphon.coordinator.history import HISTORY
+from antiphon.errors import ExperimentError, RoundError
 from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.oracle import State
-from antiphon.launching import Launched
 
-EXPERIMENT, SUMMARY, CHECKPOINTS = "experiment.toml", "summary.json", "checkpoints"
+EXPERIMENT, SUMMARY = "experiment.toml", "summary.json"
 
 
 @final
 class RunFolder:
     """The folder of one run. Use `make` for a new folder, `open` for an existing one."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, made: Path | None = None) -> None:
+        self.path, self._made = path, made
+        self._lock = _locked(path)
+        self._identity = _identity(path)
+
+    def close(self) -> None:
+        """Let another process continue the run. May be called twice."""
+        self._lock.close()
 
     @classmethod
     def make(cls, path: Path | None, grammar: str, experiment: str) -> "RunFolder":
@@ -37,8 +40,7 @@ class RunFolder:
         Raises ExperimentError if the folder belongs to another run, or cannot be made.
         """
         if path is None:
-            path = next(filter(_made, default_paths(grammar)))
-            made = True
+            path, made = next((each, top) for each in default_paths(grammar) if (top := _made(each)))
         else:
             made = _made(path)
         try:
@@ -49,65 +51,40 @@ class RunFolder:
                 "Choose another --out for each run."
             ) from None
         except OSError as error:
-            _remove(path) if made else None
+            _remove_made(path, made)
             raise _cannot_be_made(path, error) from None
-        return cls(path)
+        return cls(path, made)
 
     @classmethod
     def open(cls, path: Path) -> "RunFolder":
-        """Open the folder of an earlier run. Raises ExperimentError if `path` is not a run folder."""
-        if not os.path.isfile(path / EXPERIMENT):  # `Path.is_file` raises for a name that is too long
-            raise ExperimentError(
-                f"{str(path)!r} is no run folder: expected {EXPERIMENT} in it, found none. "
-                "Name a folder that `antiphon run` has made."
-            )
+        """Open the folder of an earlier run, to continue it.
+
+        Raises ExperimentError if `path` is not a run folder, or if a process still plays the run.
+        """
+        check_is_run(path)
         return cls(path)
 
-    def save(self, game: Launched, keep: int) -> Path:
-        """Write a checkpoint of a running game, and return the checkpoint's folder.
-
-        Older checkpoints are removed, so that `keep` checkpoints remain.
-        Raises AntiphonError, whose message names the folder, if the checkpoint cannot be written.
-        """
-        folder = self.path.resolve() / CHECKPOINTS / f"round-{game.round:09d}"
+    def check(self) -> None:
+        """Raise RoundError if the folder was removed or replaced since this object was made."""
         try:
-            game.save(folder)
-        except (OSError, SafetensorError) as error:
-            _remove(folder)
-            raise cannot_be_written(folder, error) from error
-        except AntiphonError as error:
-            _remove(folder)
-            error.add_note(f"while checkpoint {str(folder)!r} was written")
-            raise
-        for old in self.checkpoints()[:-keep]:
-            # The manifest goes first: if the removal is interrupted, the rest no longer counts as a checkpoint.
-            (old / MANIFEST).unlink(missing_ok=True)
-            _remove(old)
-        return folder
+            found = _identity(self.path)
+        except OSError as error:
+            raise cannot_be_written(self.path, error) from error
+        if found != self._identity:
+            raise cannot_be_written(self.path, OSError("another folder has its name now"))
 
-    def checkpoints(self) -> list[Path]:
-        """Return the folders of all complete checkpoints, oldest first."""
-        return sorted(path.parent for path in (self.path / CHECKPOINTS).glob(f"round-*/{MANIFEST}"))
-
-    def newest(self) -> tuple[int, dict[str, State]]:
-        """Load the newest complete checkpoint. Raises ExperimentError if there is none.
-
-        Returns (number of rounds played, state of each player, clone and oracle by name).
-        """
-        found = self.checkpoints()
-        if not found:
-            raise ExperimentError(
-                f"{str(self.path)!r} has no complete checkpoint; expected one in {CHECKPOINTS}/. "
-                "Let a run write one first (key 'checkpoint_every')."
-            )
-        manifest = read_manifest(found[-1])
-        return manifest.round, load_states(found[-1], manifest.names)
+    def discard(self) -> None:
+        """Remove the folder of a run that could not start. A folder that was there before is left, and empty."""
+        _remove(self.path / EXPERIMENT)
+        _remove(self.path / HISTORY)
+        _remove_made(self.path, self._made)
 
     def summarise(self, summary: Mapping[str, Any]) -> None:  # Any: JSON
         """Write the summary of a run that has ended, in place of any earlier summary.
 
         Raises RoundError if it cannot be written.
         """
+        self.check()
         draft = self.path / f"{SUMMARY}.part"
         try:
             draft.write_text(json.dumps(summary, indent=1, allow_nan=False) + "\n", encoding="utf-8")
@@ -116,12 +93,41 @@ class RunFolder:
             raise cannot_be_written(self.path / SUMMARY, error) from error
 
 
+def check_is_run(path: Path) -> None:
+    """Raise ExperimentError if `path` is not a run folder."""
+    if not os.path.isfile(path / EXPERIMENT):  # `Path.is_file` raises for a name that is too long
+        raise ExperimentError(
+            f"{str(path)!r} is no run folder: expected {EXPERIMENT} in it, found none. "
+            "Name a folder that `antiphon run` has made."
+        )
+
+
 def default_paths(grammar: str) -> Iterator[Path]:
     """Yield default paths of a new run folder: `runs/<grammar>-<date>-<time>`, then the same with -2, -3, and so on."""
     name = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in grammar)[:100]
     base = Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
     yield base
     yield from (base.with_name(f"{base.name}-{number}") for number in itertools.count(2))
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    found = os.stat(path)
+    return found.st_dev, found.st_ino
+
+
+def _locked(path: Path) -> IO[bytes]:
+    """Lock a run folder until the result is closed, or this process ends. Raises ExperimentError if it is locked."""
+    try:
+        file = (path / EXPERIMENT).open("rb")
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise ExperimentError(
+            f"run folder {str(path)!r} is in use by another process; expected a run that has ended. Stop that run, or "
+            "wait for its end."
+        ) from None
+    except OSError as error:
+        raise _cannot_be_made(path, error) from None
+    return file
 
 
 def check_place(path: Path, grammar: Grammar, keep: int) -> None:
@@ -176,20 +182,33 @@ def _cannot_be_made(path: Path, error: OSError) -> ExperimentError:
     )
 
 
-def _made(path: Path) -> bool:
-    """Make a folder. Returns True if it was made, and False if it existed.
+def _made(path: Path) -> Path | None:
+    """Make a folder. Returns the topmost folder that was made for it; None if the folder existed.
 
-    If several processes make the same folder at the same time, only one gets True.
+    If several processes make the same folder at the same time, only one gets a folder.
     Raises ExperimentError if the folder cannot be made.
     """
+    missing = list(itertools.takewhile(lambda each: not each.exists(), path.absolute().parents))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(FileExistsError):
             path.mkdir()
-            return True
+            return [path.absolute(), *missing][-1]
     except OSError as error:
         raise _cannot_be_made(path, error) from None
-    return False
+    return None
+
+
+def _remove_made(path: Path, made: Path | None) -> None:
+    """Remove a folder and those above it, up to `made`. Folders above it that hold something else stay."""
+    if made is None:
+        return
+    _remove(path)
+    with contextlib.suppress(OSError):
+        for above in path.absolute().parents:
+            if not above.is_relative_to(made):
+                return
+            above.rmdir()
 
 
 def _write_new(path: Path, text: str) -> None:

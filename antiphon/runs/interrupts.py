@@ -1,4 +1,4 @@
-"""Handle SIGINT and SIGTERM in a run: the first signal ends the run after the current batch, a second one aborts it."""
+"""Handle SIGINT, SIGTERM and SIGHUP in a run: the first ends the run after the current batch, a second aborts it."""
 
 import os
 import signal
@@ -6,7 +6,7 @@ import threading
 from types import FrameType
 from typing import Any, final
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 NOTICE = b"\nending after the batch in flight; once more aborts at once\n"
 
 
@@ -21,10 +21,11 @@ class Interrupted(KeyboardInterrupt):
 
 @final
 class Interrupts:
-    """A context manager that handles SIGINT and SIGTERM in the main thread, and restores the old handlers at its end.
+    """A context manager that handles SIGINT, SIGTERM and SIGHUP in the main thread. It restores the old handlers.
 
     gentle: if true, the first signal only sets `asked` and prints a notice on stderr; later signals raise
-    `Interrupted`. If false, every signal raises `Interrupted`.
+    `Interrupted`. If false, every signal raises `Interrupted`. SIGHUP stays ignored where it was (nohup). It comes from
+    a terminal that was closed, so output to the terminal is discarded from then on.
     asked: the number of the first signal; 0 if none has arrived.
     """
 
@@ -36,8 +37,9 @@ class Interrupts:
         """Install the signal handlers. Call this method again after Ray has started: Ray replaces that of SIGTERM."""
         if threading.current_thread() is threading.main_thread():
             for number in _SIGNALS:
-                before = signal.signal(number, self._take)
-                self._before.setdefault(number, before)
+                if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+                    before = signal.signal(number, self._take)
+                    self._before.setdefault(number, before)
 
     def __enter__(self) -> "Interrupts":
         self.arm()
@@ -48,8 +50,19 @@ class Interrupts:
             signal.signal(number, before if before is not None else signal.SIG_DFL)
 
     def _take(self, number: int, _: FrameType | None) -> None:
+        if number == signal.SIGHUP:
+            _discard_output()
         if self.asked or not self.gentle:
             raise Interrupted(number)
         self.asked = number
         # os.write, because the handler may interrupt a print, and buffered output is not reentrant.
         os.write(2, NOTICE)
+
+
+def _discard_output() -> None:
+    """Let standard output and standard error lead nowhere if they are a terminal: a write to it would fail."""
+    for number in (1, 2):
+        if os.isatty(number):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, number)
+            os.close(nowhere)

@@ -5,9 +5,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, final
+from typing import final
 
 from antiphon.coordinator.executor import Played
+from antiphon.coordinator.statistics import Nonfinite
+from antiphon.output_file import finite as finite
 from antiphon.runs.folder import cannot_be_written
 
 FILE = "metrics.jsonl"
@@ -22,6 +24,7 @@ class Record:
     settings: numbers that depend on the round, such as the scale of the noise.
     skipped: number of parameter updates that were skipped since the first round, for each player whose agent failed.
     failures: the last failure of each such player, as text.
+    nonfinite: where values were NaN or infinite since the first round, and how often: see `Nonfinite`.
     """
 
     round: int
@@ -32,6 +35,7 @@ class Record:
     settings: Mapping[str, float]
     skipped: Mapping[str, int] = field(default_factory=dict)
     failures: Mapping[str, str] = field(default_factory=dict)
+    nonfinite: Mapping[str, Nonfinite] = field(default_factory=dict)
 
     @classmethod
     def of(cls, played: Played, seconds: float, batch_seconds: float, settings: Mapping[str, float]) -> "Record":
@@ -44,14 +48,19 @@ class Record:
         speed = played.rounds / max(batch_seconds, 1e-9)
         skipped = {player: each.moves for player, each in sorted(played.skipped.items())}
         failures = {player: f"round {each.round}: {each.reason}" for player, each in sorted(played.skipped.items())}
-        figures = losses, reports, dict(settings), skipped, failures
+        figures = losses, reports, dict(settings), skipped, failures, dict(played.nonfinite)
         return cls(played.round, round(seconds, 3), round(speed, 2), *figures)
 
     def after(self, earlier: "Record") -> "Record":
-        """Return a copy of this record to which the skipped updates and failures of an earlier record are added."""
+        """Return a copy of this record to which the counts and failures of an earlier record are added."""
         both = {*earlier.skipped, *self.skipped}
         skipped = {player: earlier.skipped.get(player, 0) + self.skipped.get(player, 0) for player in sorted(both)}
-        return replace(self, skipped=skipped, failures={**earlier.failures, **self.failures})
+        wrong = {
+            place: found.again(self.nonfinite[place].count) if place in self.nonfinite else found
+            for place, found in earlier.nonfinite.items()
+        }
+        failures = {**earlier.failures, **self.failures}
+        return replace(self, skipped=skipped, failures=failures, nonfinite={**self.nonfinite, **wrong})
 
     @property
     def scalars(self) -> Mapping[str, float]:
@@ -59,7 +68,8 @@ class Record:
         losses = {f"losses/{name}": value for name, value in self.losses.items()}
         told = {f"{name}/{key}": value for name, report in self.reports.items() for key, value in report.items()}
         skipped = {f"skipped/{player}": float(moves) for player, moves in self.skipped.items()}
-        return {**losses, **told, **self.settings, **skipped, "rounds_per_second": self.rounds_per_second}
+        wrong = {f"nonfinite/{place}": float(found.count) for place, found in self.nonfinite.items()}
+        return {**losses, **told, **self.settings, **skipped, **wrong, "rounds_per_second": self.rounds_per_second}
 
 
 @final
@@ -69,13 +79,17 @@ class Metrics:
     Raises RoundError, whose message names the file, if writing fails.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, resumed_at: int | None = None) -> None:
+        """Begin the files, or append to them. resumed_at: the round at which a resumed run continues.
+
+        Events of later rounds stay in TensorBoard's files; a mark makes TensorBoard ignore them.
+        """
         self._lines_path = folder / FILE
         try:
-            self._lines = self._lines_path.open("w")
+            self._lines = self._lines_path.open("w" if resumed_at is None else "a")
         except OSError as error:
             raise cannot_be_written(self._lines_path, error) from error
-        self._events = _events(folder)
+        self._events = _events(folder, resumed_at)
 
     def write(self, record: Record) -> None:
         """Write a record as one JSON line, and as one TensorBoard event if TensorBoard is installed."""
@@ -102,12 +116,39 @@ class Metrics:
         self.close()
 
 
-def _events(folder: Path):  # noqa: ANN202 - Events, or None where TensorBoard, an extra, is not installed
+def cut_back(folder: Path, round: int) -> Record | None:
+    """Remove the metrics of all rounds after `round` from `metrics.jsonl`. Return the last record that is left.
+
+    Raises RoundError if the file cannot be read or written.
+    """
+    path, kept, last = folder / FILE, [], None
+    try:
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True):
+            try:
+                record = Record(**json.loads(line))
+            except (ValueError, TypeError):
+                break  # the run was killed while it wrote this line
+            if not line.endswith("\n") or record.round > round:
+                break
+            kept, last = [*kept, line], record
+        if last is None:
+            return None
+        draft = path.with_name(f"{FILE}.part")
+        draft.write_text("".join(kept), encoding="utf-8")
+        draft.replace(path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise cannot_be_written(path, error) from error
+    return last
+
+
+def _events(folder: Path, resumed_at: int | None):  # noqa: ANN202 - Events, or None where TensorBoard, an extra, is not installed
     try:
         from antiphon.runs.events import Events
     except ImportError:
         return None
-    return Events(folder)
+    return Events(folder, resumed_at)
 
 
 def mean(values: Sequence[float]) -> float:
@@ -122,8 +163,3 @@ def mean(values: Sequence[float]) -> float:
         return math.fsum(values) / len(values)
     except OverflowError:
         return math.fsum(value / len(values) for value in values)
-
-
-def finite(value: Any) -> Any:  # Any: JSON
-    """Return a copy of a JSON value in which None replaces infinities and NaN, which JSON cannot represent."""
-    return json.loads(json.dumps(value), parse_constant=lambda _: None)

@@ -1,28 +1,37 @@
 """Run an experiment, and write metrics, checkpoints and a summary to a run folder."""
 
+import contextlib
+import math
 import signal
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from antiphon.coordinator.executor import Played
+from antiphon.coordinator.history import HISTORY
 from antiphon.coordinator.plan.placement import Placement
 from antiphon.coordinator.plan.schedule import Schedule
 from antiphon.coordinator.recording import Recording
 from antiphon.errors import AntiphonError, RoundError
 from antiphon.experiments.experiment import Experiment
 from antiphon.experiments.toml_io import toml
+from antiphon.grammars.finite import refuse_nan
 from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.oracle import State
 from antiphon.grammars.typed import typed
 from antiphon.launching import Launched
 from antiphon.recipes.common.recipe import Evaluation
+from antiphon.runs.checkpoints import Checkpoints, Saving
 from antiphon.runs.evaluation import evaluate_folder
 from antiphon.runs.folder import RunFolder, check_place, default_paths
+from antiphon.runs.identity import digest_of
 from antiphon.runs.interrupts import Interrupts
 from antiphon.runs.metrics import Metrics, Record, finite
-from antiphon.runs.nonfinite import check_losses, check_parameters
 from antiphon.runs.preflight import preflight
+
+PATIENCE = 30.0
+"""Seconds that the writing of a checkpoint may take after an error has ended the run."""
 
 
 @dataclass(frozen=True)
@@ -89,33 +98,70 @@ def run_experiment(
     name: the run's name. address: a Ray cluster that this machine belongs to, for the executor `ray`; None starts a
     local Ray. record: whether to record the times of all actions.
     Returns the folder, the last metrics and the evaluation.
-    The folder is created after the first round, so a run that cannot start leaves nothing behind. The first SIGINT or
-    SIGTERM (or `antiphon stop`) ends the run after the current batch, with everything written; a second signal raises
-    KeyboardInterrupt.
+    The folder is made first, and removed if the run cannot start. The first SIGINT, SIGTERM or SIGHUP (or `antiphon
+    stop`) ends the run after the current batch, with everything written; a second signal raises KeyboardInterrupt.
     Raises AntiphonError if the experiment is refused or cannot start. Later it raises RoundError and keeps the files
     written so far.
     """
-    view = view or Unseen()
     grammar = experiment.build()
-    agents = experiment.agents(grammar)
-    placement = experiment.placed_to_run(grammar)
     path = None if out is None else Path(out)
     likely = path or next(each for each in default_paths(grammar.name) if not each.exists())
     check_place(likely, grammar, experiment.keep_checkpoints)
-    preflight(grammar, agents, with_own_packages(placement))
-    with Interrupts() as interrupts:
-        with experiment.launch(grammar, agents, placement, run=name, address=address, record=record) as game:
+    table = resolved(experiment, grammar)
+    folder = RunFolder.make(path, grammar.name, toml(table))
+    with contextlib.closing(folder):
+        checkpoints = Checkpoints(folder.path, experiment.checkpoint_folder)
+        cast = Cast(experiment, grammar, folder, checkpoints, name, address, record)
+        return play_in(cast, view or Unseen())
+
+
+@dataclass(frozen=True)
+class Cast:
+    """What is needed to play an experiment in a run folder."""
+
+    experiment: Experiment
+    grammar: Grammar
+    folder: RunFolder
+    checkpoints: Checkpoints
+    name: str | None = None
+    address: str | None = None
+    record: bool = False
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """Where a resumed run continues: the states of a checkpoint, its round, and the last metrics before it."""
+
+    states: Mapping[str, State]
+    round: int
+    record: Record
+
+
+def play_in(cast: Cast, view: View, resumed: Resumed | None = None) -> Finished:
+    """Launch the game of `cast`, play its rounds, and evaluate the trained players. See `run_experiment`.
+
+    resumed: where to continue; None begins with the first round, and removes the run folder if that fails.
+    """
+    experiment, grammar = cast.experiment, cast.grammar
+    with contextlib.ExitStack() as fresh, Interrupts() as interrupts:
+        if resumed is None:
+            fresh.callback(cast.folder.discard)
+        agents, placement = experiment.agents(grammar), experiment.placed_to_run(grammar)
+        preflight(grammar, agents, with_own_packages(placement))
+        where = {"run": cast.name, "address": cast.address, "record": cast.record}
+        where["history"] = cast.folder.path / HISTORY
+        with experiment.launch(grammar, agents, placement, **where) as game:
             interrupts.arm()
             view.started(game, experiment)
-            play = _Play(game, experiment, interrupts, view)
+            play = _Play(game, cast, interrupts, view)
             try:
-                play.first()
-                folder = RunFolder.make(path, grammar.name, toml(resolved(experiment, grammar)))
-                play.rest(folder)
+                play.first() if resumed is None else play.resume(resumed)
+                fresh.pop_all()
+                play.rest(resumed)
             finally:
                 view.ended()
         interrupts.gentle = False
-        return _finish(folder, play, experiment, interrupts.asked)
+        return _finish(cast.folder, play, experiment, interrupts.asked)
 
 
 def with_own_packages(placement: Placement) -> list[str]:
@@ -138,57 +184,78 @@ def resolved(experiment: Experiment, grammar: Grammar) -> dict[str, Any]:  # Any
 
 
 class _Play:
-    """Runs the rounds of an experiment in batches. played, record: the results and the metrics of the last batch."""
+    """Runs the rounds of an experiment in batches. record: the metrics of the last batch. recording: its times."""
 
-    played: Played
     record: Record
+    recording: Recording | None = None
 
-    def __init__(self, game: Launched, experiment: Experiment, interrupts: Interrupts, view: View) -> None:
-        self._game, self._experiment, self._interrupts, self._view = game, experiment, interrupts, view
-        self._started, self.schedule = time.perf_counter(), game.assignment.schedule
+    def __init__(self, game: Launched, cast: Cast, interrupts: Interrupts, view: View) -> None:
+        self._game, self._experiment, self._interrupts, self._view = game, cast.experiment, interrupts, view
+        self._folder, self._started, self.schedule = cast.folder, time.perf_counter(), game.assignment.schedule
+        self._saving = Saving(
+            game, cast.checkpoints, cast.experiment, digest_of(resolved(cast.experiment, cast.grammar))
+        )
+        self._rate = 0.0
 
     def first(self) -> None:
-        """Run the first round, before anything is written. Raises RoundError if a loss is not finite."""
+        """Run the first round, before anything is written."""
         self._batch(1)
-        self._check()
 
-    def rest(self, folder: RunFolder) -> None:
-        """Run all rounds after the first, and write metrics, checkpoints and the summary into the run folder.
+    def resume(self, resumed: Resumed) -> None:
+        """Load the states of a checkpoint into the game. With the policy "fail", raises NonfiniteError for NaN."""
+        if self._experiment.on_nonfinite == "fail":
+            refuse_nan(resumed.states, f"checkpoint of round {resumed.round} in {self._folder.path}")
+        self._game.load(resumed.states, resumed.round)
+        self.record = resumed.record
+        self._started -= self.record.seconds
+        self._saving.continue_at(resumed.round)
 
-        After an error or an abort, the summary is written, and then the error is raised.
+    def rest(self, resumed: Resumed | None = None) -> None:
+        """Run all rounds that are left, and write metrics, checkpoints and the summary into the run folder.
+
+        After an error, a checkpoint is written if the game is between two rounds. After an error or an abort, the
+        summary is written, and then the error is raised.
         """
         self._interrupts.gentle = True
         try:
-            with Metrics(folder.path) as metrics:
-                self._batches(folder, metrics)
-            folder.save(self._game, self._experiment.keep_checkpoints)
-            if self._experiment.on_nonfinite == "fail":
-                round, states = folder.newest()
-                check_parameters(states, round)
+            with Metrics(self._folder.path, resumed.round if resumed else None) as metrics:
+                self._batches(metrics, resumed is None)
+            if resumed is None or self.record.round > resumed.round:
+                self._save()
+                self._saving.finish()
         except KeyboardInterrupt:
-            self._conclude(folder, "aborted")
+            self._conclude("aborted")
             raise
         except AntiphonError as error:
+            self._rescue()
             failure = _as_round_error(error, self.record.round)
-            self._conclude(folder, "failed", str(failure))
+            self._conclude("failed", str(failure))
             raise failure from error
-        self._conclude(folder, "interrupted" if self._interrupts.asked else "finished")
+        self._conclude("interrupted" if self._interrupts.asked else "finished")
 
-    def _batches(self, folder: RunFolder, metrics: Metrics) -> None:
+    def _batches(self, metrics: Metrics, tell_first: bool) -> None:
         experiment = self._experiment
-        self._tell(metrics, folder)
+        if tell_first:
+            self._tell(metrics)
         while self.record.round < experiment.rounds and not self._interrupts.asked:
             before, each = self.record.round, experiment.rounds_per_report
             earlier = self.record
-            self._batch(min(each - before % each, experiment.rounds - before))
+            self._batch(min(each - before % each, experiment.rounds - before, self._in_time()))
             self.record = self.record.after(earlier)
-            self._tell(metrics, folder)
-            self._check()
+            self._tell(metrics)
             if self._game.ending:
                 self._interrupts.asked = self._interrupts.asked or signal.SIGTERM
-            passed = self.record.round // experiment.checkpoint_every > before // experiment.checkpoint_every
-            if passed and self.record.round < experiment.rounds and not self._interrupts.asked:
-                folder.save(self._game, experiment.keep_checkpoints)
+            self._saving.poll()
+            ends = self.record.round >= experiment.rounds or self._interrupts.asked
+            if self._saving.due(self.record.round) and not ends:
+                self._save()
+
+    def _in_time(self) -> int:
+        """Return how many rounds fit into the time until the next checkpoint, at least 1.
+
+        So a run of slow rounds loses no more than `checkpoint_every_seconds`.
+        """
+        return max(1, int(min(self._saving.seconds_left * self._rate, 2**62))) if self._rate else 2**62
 
     def _batch(self, rounds: int) -> None:
         began = time.perf_counter()
@@ -196,21 +263,34 @@ class _Play:
         now = time.perf_counter()
         recipe = self._experiment.recipe
         settings = recipe.settings(self._experiment.table, played.round - 1) if recipe else {}
-        self.played = played
+        self.recording = played.recording
+        self._rate = played.rounds / max(now - began, 1e-9)
         self.record = Record.of(played, now - self._started, now - began, settings)
 
-    def _check(self) -> None:
-        if self._experiment.on_nonfinite == "fail":
-            check_losses(self.played.losses)
-
-    def _tell(self, metrics: Metrics, folder: RunFolder) -> None:
+    def _tell(self, metrics: Metrics) -> None:
+        self._folder.check()
         metrics.write(self.record)
-        self._view.played(self.record, folder.path)
+        self._view.played(self.record, self._folder.path)
 
-    def _conclude(self, folder: RunFolder, status: str, error: str = "") -> None:
+    def _save(self) -> None:
+        self._folder.check()
+        metrics = {name: float(value) for name, value in self.record.scalars.items()}
+        self._saving.begin({name: value for name, value in metrics.items() if math.isfinite(value)})
+
+    def _rescue(self) -> None:
+        """After an error: finish the checkpoint that is being written, and write another if that makes sense."""
+        with contextlib.suppress(AntiphonError, TimeoutError):
+            self._saving.finish(PATIENCE)
+        # `round` raises an error inside a round, where no state can be saved.
+        with contextlib.suppress(AntiphonError, TimeoutError):
+            if self._game.round == self.record.round:
+                self._save()
+                self._saving.finish(PATIENCE)
+
+    def _conclude(self, status: str, error: str = "") -> None:
         summary = {"status": status, **asdict(self.record), **({"error": error} if error else {})}
         try:
-            folder.summarise(finite(summary))
+            self._folder.summarise(finite(summary))
         except RoundError:
             if status in ("finished", "interrupted"):
                 raise  # otherwise the run has failed already, perhaps for the same reason, and that error is raised
@@ -227,10 +307,10 @@ def _as_round_error(error: AntiphonError, round: int) -> RoundError:
 
 def _finish(folder: RunFolder, play: _Play, experiment: Experiment, stopped_by: int) -> Finished:
     recipe, record = experiment.recipe, play.record
-    more = play.schedule, play.played.recording
+    more = play.schedule, play.recording
     if stopped_by or recipe is None or recipe.evaluate is None or not recipe.judges(experiment.table):
         return Finished(folder.path, record, stopped_by, None, *more)
-    evaluation = evaluate_folder(folder.path)
+    evaluation = evaluate_folder(folder.path, allow=None)  # the user has just started this run, with its code
     evaluated = {**asdict(evaluation), "mean": evaluation.mean, "deviation": evaluation.deviation}
     folder.summarise(finite({"status": "finished", **asdict(record), "evaluation": evaluated}))
     return Finished(folder.path, record, 0, evaluation, *more)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
 
 from antiphon.agents.specification import AgentSpecification
 from antiphon.coordinator.plan.compile import compile_schedule
@@ -12,8 +13,11 @@ from antiphon.coordinator.plan.step_order import OrderName, StepOrder
 from antiphon.errors import PlacementError
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.numbers import Count, Natural, Threads
+from antiphon.grammars.oracle import State
 from antiphon.grammars.process_state import ProcessState
 from antiphon.grammars.typed import typed
+
+OnNonfinite: TypeAlias = Literal["fail", "skip-round", "clip", "warn"]
 
 
 @dataclass(frozen=True)
@@ -21,8 +25,9 @@ class Assignment:
     """All of a run's settings: grammar, placement, schedule, agents, seed, threads.
 
     agents: one for each player. threads: torch's number of threads on every worker; another number may change the order
-    of sums in kernels. record: whether every worker records when it plays each action (`Played.recording`). state:
-    torch's settings for all workers, taken from the process that makes the assignment.
+    of sums in kernels. record: whether every worker records when it plays each action (`Played.recording`).
+    on_nonfinite: what happens if a value becomes NaN or infinite. state: torch's settings for all workers, taken from
+    the process that makes the assignment.
     """
 
     grammar: Grammar
@@ -32,6 +37,7 @@ class Assignment:
     seed: int = 0
     threads: int = 1
     record: bool = False
+    on_nonfinite: OnNonfinite = "fail"
     state: ProcessState = field(default_factory=ProcessState.here)
 
 
@@ -47,6 +53,7 @@ def assign(
     microbatches: Count = 1,
     staleness: Staleness = 0,
     record: bool = False,
+    on_nonfinite: OnNonfinite = "fail",
 ) -> Assignment:
     """Return the assignment of a run of `grammar`, with its compiled schedule.
 
@@ -57,6 +64,9 @@ def assign(
     the batch that a round plays separately; each slice needs a row for every replica. staleness: how many rounds old
     the parameters of queries are, for all passes of the Query graph or by pass; 0 are the newest. record: whether every
     worker records when it plays each action.
+    on_nonfinite: what happens if a value of a round becomes NaN or infinite. "fail" raises NonfiniteError. "clip"
+    replaces NaN by 0 and infinity by the nearest finite number. "skip-round" does the same, and nobody moves in that
+    round. "warn" only notes it.
     Raises PlacementError for an agent whose player does not exist, and for a batch or module that these settings do not
     fit.
     """
@@ -73,5 +83,18 @@ def assign(
     placement = placement or together(grammar)
     cadences = {player: specification.cadence for player, specification in complete.items()}
     steps = StepOrder(order) if order else (StepOrder.ZERO_BUBBLE if len(placement.workers) > 1 else StepOrder.GPIPE)
-    schedule = compile_schedule(grammar, placement, cadences, steps, microbatches, staleness)
-    return Assignment(grammar, placement, schedule, complete, seed, threads, record)
+    vote = on_nonfinite == "skip-round"
+    schedule = compile_schedule(grammar, placement, cadences, steps, microbatches, staleness, vote)
+    return Assignment(grammar, placement, schedule, complete, seed, threads, record, on_nonfinite)
+
+
+def for_any_placement(states: Mapping[str, State]) -> Mapping[str, State]:
+    """Return states that can be loaded under any placement, whatever placement they were saved under.
+
+    Where the agent (optimizer) of a player P is on another worker, the state of P has no agent, and a second state
+    `P@agent` has it. Here both names get the state with the agent.
+    """
+    with_agent = {name for name, state in states.items() if isinstance(state, Mapping) and state.get("agent")}
+    apart = {name: name.removesuffix("@agent") for name in with_agent if name.endswith("@agent")}
+    joined = {own: {**states[own], "agent": states[name]["agent"]} for name, own in apart.items() if own in states}
+    return {f"{name}@agent": states[name] for name in with_agent - apart.keys()} | {**states, **joined}

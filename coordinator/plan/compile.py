@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+import torch
+
 from antiphon.coordinator.plan import steps
 from antiphon.coordinator.plan.microbatches import in_microbatches, read_whole, refuse_coupled
 from antiphon.coordinator.plan.placement import Placement, locate
@@ -11,7 +13,7 @@ from antiphon.coordinator.plan.schedule import Schedule
 from antiphon.coordinator.plan.shardable import refuse_unshardable, undelivered
 from antiphon.coordinator.plan.staleness import Staleness, ages, overlapping
 from antiphon.coordinator.plan.step_order import StepOrder, Task, arranged
-from antiphon.coordinator.plan.steps import LocalStep, Part, Query, Respond, Share, Slot, Step
+from antiphon.coordinator.plan.steps import VOTE, LocalStep, Part, Query, Respond, Share, Slot, Step
 from antiphon.coordinator.plan.tasks import tasks_of
 from antiphon.grammars.cadence import Cadence
 from antiphon.grammars.grammar import Grammar
@@ -21,7 +23,7 @@ from antiphon.grammars.playing import query_rounds, response_rounds
 from antiphon.grammars.query import Node, Port
 from antiphon.grammars.response import PARAMETERS, Deliver, Map, Product, ResponseNode, Sum, Tap
 from antiphon.grammars.types import EdgeType, Order
-from antiphon.grammars.when import When
+from antiphon.grammars.when import ALWAYS, When
 from antiphon.transport.message import Edge, Phase, Reduction
 
 
@@ -32,6 +34,7 @@ def compile_schedule(
     order: StepOrder = StepOrder.GPIPE,
     microbatches: int = 1,
     staleness: Staleness = 0,
+    vote: bool = False,
 ) -> Schedule:
     """Return the schedule of a round: queries and responses in the given order, then moves, then updates of clones.
 
@@ -39,9 +42,10 @@ def compile_schedule(
     that first needs its value on the receiving worker. A response is left out in rounds in which no player needs it.
     microbatches: number of slices of the batch that are queried and responded to separately. The gradients are those of
     the whole batch. staleness: how many rounds old the parameters of queries are, for all passes or by pass.
+    vote: whether all workers vote, after the responses of a round, on whether the round is skipped.
     Raises PlacementError for a batch that cannot be divided among micro-batches and replicas.
     """
-    return _Compiler(grammar, placement, cadences or {}, order, microbatches, staleness).compile()
+    return _Compiler(grammar, placement, cadences or {}, order, microbatches, staleness).compile(vote)
 
 
 class _Compiler:
@@ -88,12 +92,12 @@ class _Compiler:
         self.next_number = 0
         self.query_when, self.response_when = query_rounds(grammar.query), response_rounds(grammar, cadences)
 
-    def compile(self) -> Schedule:
+    def compile(self, vote: bool) -> Schedule:
         query, response = self.grammar.query.by_name, self.grammar.response.by_name
         tasks = overlapping(self.grammar, self._tasks(), self.staleness)
         delay = max((task.delay for task in tasks), default=0)
         deliveries: list[Respond] = []
-        made: dict[int, range] = {}
+        made: dict[int, list[Step]] = {}
         order = arranged(tasks, self.order)
         for position in sorted(order, key=lambda each: tasks[each].delay):  # the steps of one round in order
             task, first = tasks[position], len(self.steps)
@@ -101,10 +105,11 @@ class _Compiler:
                 self._query(query[task.node], task.microbatch)
             else:
                 deliveries += self._respond(response[task.node], task)
-            made[position] = range(first, len(self.steps))
-        first = len(self.steps)
+            made[position] = self.steps[first:]
         for step in deliveries:
             self._append(step)
+        if vote:
+            self._vote()
         for delivery in self.grammar.response.deliveries:
             self._move(delivery)
         for clone in self.grammar.query.clones:
@@ -112,9 +117,34 @@ class _Compiler:
                 self.steps.append(steps.Follow(clone.name, worker=worker, when=When.at(clone.cadence)))
         groups = tuple(group for group in self.placement.replicas_of.values() if len(group) > 1)
         if delay:
-            found = [replace(self.steps[at], delay=tasks[each].delay) for each in order for at in made[each]]
-            self.steps = [*found, *(replace(step, delay=delay) for step in self.steps[first:])]
+            self._overlap([(tasks[each].delay, made[each]) for each in order], delay)
         return Schedule(self.grammar.signature, self.placement.names, tuple(self.steps), groups)
+
+    def _overlap(self, groups: Sequence[tuple[int, Sequence[Step]]], delay: int) -> None:
+        """Put the steps of all tasks into the order in which they are played, each with its delay.
+
+        groups: the delay and the steps of each task, in that order. Steps that belong to no task, or were moved behind
+        those that do, stay at the end, and get the delay `delay`.
+        """
+        of_tasks = {id(step) for _, made in groups for step in made}
+        ends = next(position for position, step in enumerate(self.steps) if id(step) not in of_tasks)
+        last = {id(step) for step in self.steps[ends:]}
+        found = [replace(step, delay=late) for late, made in groups for step in made if id(step) not in last]
+        self.steps = [*found, *(replace(step, delay=delay) for step in self.steps[ends:])]
+
+    def _vote(self) -> None:
+        """Append the vote on whether the round is skipped, and move all deliveries to players behind it."""
+        nodes = self.grammar.response.by_name
+        delivers = [each for each in self.steps if isinstance(each, Respond) and isinstance(nodes[each.node], Deliver)]
+        self.steps = [each for each in self.steps if each not in delivers]
+        votes = {worker: Slot(Phase.RESPONSE, Port(worker, VOTE)) for worker in self.placement.names}
+        first, result = self.placement.names[0], Slot(Phase.RESPONSE, Port("", VOTE))
+        for worker, slot in votes.items():
+            self._append(steps.Vote(worker=worker, when=ALWAYS, writes=(slot,)))
+        self._append(steps.Vote(worker=first, when=ALWAYS, reads=tuple(votes.values()), writes=(result,)))
+        for worker in votes:
+            self._append(steps.Vote(worker=worker, when=ALWAYS, reads=(result,)))
+        self.steps += delivers
 
     def _tasks(self) -> list[Task]:
         query = {name: self.divided.get(name, (worker,)) for name, worker in self.worker_of.items()}
@@ -329,6 +359,8 @@ class _Compiler:
         return self._replicas(player) if agent is None else (agent,)
 
     def _type(self, slot: Slot) -> EdgeType:
+        if slot.port.index == VOTE:
+            return EdgeType((), torch.float32)
         match slot.phase:
             case Phase.QUERY:
                 return self.grammar.query.type_of(slot.port)

@@ -9,6 +9,9 @@ from antiphon.grammars.response import PARAMETERS
 from antiphon.grammars.when import When
 from antiphon.transport.message import Edge, Phase, Reduction
 
+VOTE = -2
+"""The port index of a vote on whether the round is skipped. The node is the worker; "" for the sum of all votes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Share:
@@ -79,6 +82,8 @@ class Slot:
         return whole
 
     def __repr__(self) -> str:
+        if self.port.index == VOTE:
+            return f"vote[{self.port.node}]"
         kind = {Phase.QUERY: "Q", Phase.RESPONSE: "R", Phase.MOVE: "move"}[self.phase]
         port = f"{self.port.node}.parameters" if self.port.index == PARAMETERS else repr(self.port)
         share = f"#{self.share.index} of {self.share.of}" if self.share else ""
@@ -122,6 +127,11 @@ class Query(_Local):
 
     node: str
     age: int | None = None
+
+
+def share_of_batch(step: "Query | Respond") -> Share | None:
+    """Return the micro-batch that a step computes; None if it computes the whole round's batch."""
+    return step.writes[0].microbatch if step.writes else None
 
 
 class Part(StrEnum):
@@ -209,6 +219,15 @@ class Collect(_Local):
 
 
 @dataclass(frozen=True)
+class Vote(_Local):
+    """A step of the vote on whether a round is skipped, after all responses and before any player receives its own.
+
+    Without `reads`, a worker votes: it writes how many values it found to be NaN or infinite. With both, one worker
+    adds the votes. Without `writes`, a worker takes up the result.
+    """
+
+
+@dataclass(frozen=True)
 class _Carried:
     """The fields of `Transfer`, `Send` and `Receive`: an edge, the value on it, and the rounds in which it is due.
 
@@ -254,7 +273,7 @@ class Receive(_Carried):
     """The receiving half of a transfer, on the target worker. It waits until the message has arrived."""
 
 
-LocalStep: TypeAlias = Query | Respond | Move | Install | Follow | Cut | Join | Accumulate | Contribute | Collect
+LocalStep: TypeAlias = Query | Respond | Move | Install | Follow | Cut | Join | Accumulate | Contribute | Collect | Vote
 Step: TypeAlias = LocalStep | Transfer
 LocalAction: TypeAlias = LocalStep | Send | Receive
 
@@ -293,6 +312,8 @@ def _act(step: Step) -> str:
             return f"{type(step).__name__.lower()} {step.writes[0]!r}"
         case Accumulate() | Contribute():
             return f"{type(step).__name__.lower()} {step.reads[0]!r}"
+        case Vote():
+            return f"vote {(step.writes or step.reads)[0]!r}"
 
 
 def _batch(microbatch: int | None) -> str:

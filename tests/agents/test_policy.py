@@ -1,5 +1,7 @@
 """What an agent's failure costs: the run, its move, or its move and its memory; never another's parameters."""
 
+import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -70,6 +72,32 @@ FAILURES = {
     "turned": f"moved in round 2: expected float32[2, 3] for parameter 'weight', and float32[3, 2] arrived. {FITTING}",
     "wide": f"moved in round 2: expected float32[2, 3] for parameter 'weight', and float64[2, 3] arrived. {FITTING}",
 }
+
+
+class Sleepy:
+    """Goes one unit down; its third move waits for an event, and is then as long as it likes."""
+
+    awake = threading.Event()
+
+    def __init__(self, parameters: Sequence[Tensor]) -> None:
+        self.parameters, self.moves = parameters, 0
+
+    def hear(self, response: Sequence[Tensor]) -> None:
+        """Take no notice."""
+
+    def move(self) -> Sequence[Tensor]:
+        self.moves += 1
+        if self.moves == 3:
+            self.awake.wait()
+        for parameter in self.parameters:
+            parameter.sub_(1)
+        return self.parameters
+
+    def state(self) -> dict[str, Any]:
+        return {"moves": self.moves}
+
+    def load(self, state: dict[str, Any]) -> None:
+        self.moves = state["moves"]
 
 
 def playing(plays: str, policy: Any, named: Callable[[type], str]) -> Player:
@@ -190,3 +218,40 @@ def once(parameters: Sequence[Tensor]) -> Fragile:
 def test_torchs_own_agent_cannot_leave_a_move_out():
     with pytest.raises(ExperimentError, match=r"agent 'torch'.*on_failure='skip'.*expected 'fail'.*agent of your own"):
         AgentSpecification.of(on_failure="skip")
+
+
+def sleepy(policy: Any, named: Callable[[type], str]) -> Player:
+    Sleepy.awake.clear()
+    return Player("x", LINEAR, AgentSpecification.of(agent=named(Sleepy), on_failure=policy, patience=0.3), seed=0)
+
+
+def test_a_hang_ends_the_run_if_the_policy_says_so(named):
+    player = sleepy("fail", named)
+    assert [turn(player, round) for round in range(2)] == ["", ""]
+    with pytest.raises(AgentError, match=r"player 'x'.*move in round 2.*did not return within 0.3 s"):
+        turn(player, 2)
+    assert fallen(player) == 2
+    Sleepy.awake.set()
+
+
+def test_a_hang_is_skipped_until_the_call_returns_and_what_it_then_does_is_undone(named):
+    player = sleepy("skip", named)
+    assert [bool(turn(player, round)) for round in range(4)] == [False, False, True, True]
+    Sleepy.awake.set()
+    said, end = "busy", time.monotonic() + 10
+    while "busy" in said and time.monotonic() < end:
+        said = turn(player, 4)
+    assert "too late" in said
+    assert turn(player, 5) == "" and fallen(player) == 3
+
+
+def test_a_hung_agent_is_restarted_at_once(named):
+    player = sleepy("restart", named)
+    assert [bool(turn(player, round)) for round in range(5)] == [False, False, True, False, False]
+    assert fallen(player) == 4
+    Sleepy.awake.set()
+
+
+def test_the_torch_agent_takes_no_patience():
+    with pytest.raises(ExperimentError, match=r"agent 'torch' was given patience=5.*Leave it out"):
+        AgentSpecification.of(patience=5.0)

@@ -1,6 +1,5 @@
 """What a checkpoint saves comes back as it is; all else is refused, by `check_agent` and `check_oracle` too."""
 
-from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -10,9 +9,10 @@ import torch
 from hypothesis import example, given, strategies as st
 from torch import Tensor
 
-from antiphon.coordinator.checkpoint import load_states, save_states
+from antiphon.coordinator.checkpoint import load_states
 from antiphon.errors import ExperimentError
 from antiphon.testing.laws import BrokenLaw, demand_saved
+from rigs.checkpoints import write_checkpoint
 
 plain = st.one_of(
     *(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=3), st.sampled_from(["$tensor", "a/b"])),
@@ -50,7 +50,8 @@ def same(one: Any, other: Any) -> bool:
 
 def back(state: Any) -> Any:
     with TemporaryDirectory() as folder:
-        return load_states(Path(folder), save_states(Path(folder), {"agent": state}))["agent"]
+        write_checkpoint(folder, {"agent": state})
+        return load_states(folder)["agent"]
 
 
 @given(st.dictionaries(keys, nested(plain), max_size=3))

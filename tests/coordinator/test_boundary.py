@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 from antiphon.agents.specification import AgentSpecification
 from antiphon.coordinator import inline
+from antiphon.coordinator.entries import Entry, play_round
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.plan.assignment import Assignment, assign
 from antiphon.coordinator.plan.placement import Placement, spread
-from antiphon.coordinator.rounds import Entry, play_round
 from antiphon.envs.regulator import regulator
 from antiphon.envs.riccati import Regulator
 from antiphon.errors import AntiphonError, ExperimentError, ProtocolError

@@ -1,31 +1,46 @@
 """Checkpoints: what is written is what continues; what is damaged is refused."""
 
+import hashlib
 import json
+import os
+import shutil
+from contextlib import suppress
+from dataclasses import fields, replace
 from pathlib import Path
+from random import Random
 from typing import NamedTuple
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, strategies as st
 from torch import nn
 
 from antiphon.agents.specification import AgentSpecification
 from antiphon.coordinator.checkpoint import (
     MANIFEST,
+    Entry,
+    Labels,
     Manifest,
+    Writer,
+    check_origin,
+    cut,
     load_states,
     read_manifest,
-    save_states,
     write_manifest,
 )
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.plan.assignment import Assignment, assign
 from antiphon.coordinator.plan.placement import spread
 from antiphon.coordinator.plan.step_order import StepOrder
+from antiphon.coordinator.storage import folder_at
+from antiphon.coordinator.versions import versions
 from antiphon.errors import ExperimentError
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.library import backprop
 from antiphon.grammars.states import same_states
+from rigs.checkpoints import write_checkpoint
 from rigs.games import Dense, points
 
 STATE = {
@@ -67,9 +82,8 @@ def restored(folder: Path) -> InlineExecutor:
 
 
 def test_states_come_back_to_the_last_bit(tmp_path):
-    assert save_states(tmp_path, {"A": STATE, "B~": {}}) == ("A", "B~")
-    found = load_states(tmp_path, ["A", "B~"])
-    assert same(found, {"A": STATE, "B~": {}})
+    assert write_checkpoint(tmp_path, {"A": STATE, "B~": {}}).names == ("A", "B~")
+    assert same(load_states(tmp_path), {"A": STATE, "B~": {}})
 
 
 def endless() -> list:
@@ -90,19 +104,18 @@ class Pair(NamedTuple):
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_what_would_come_back_as_something_else_is_refused_by_name(tmp_path, value, refusal):
+def test_what_would_come_back_as_something_else_is_refused_by_name(value, refusal):
     states = {"First": STATE, "Second": {"deep": [{7: value}]}}
-    text = refusal(ExperimentError, lambda: save_states(tmp_path / "here", states))
+    text = refusal(ExperimentError, lambda: cut(states))
     assert "'Second'" in text and "expected dense tensors, numbers" in text and "Convert it" in text
     assert "deep/0/7" in text or "contain themselves" in text
-    assert not (tmp_path / "here").exists()
 
 
 def test_names_and_keys_may_be_anything(tmp_path):
     one, two = torch.ones(1), torch.zeros(1)
     states = {"a/b": {"x/y": one, "x": {"y": two}}, "ä ~@#.": {"": one}, "..": {"x": two}}
-    save_states(tmp_path / "here", states)
-    assert same(load_states(tmp_path / "here", states), states)
+    write_checkpoint(tmp_path / "here", states)
+    assert same(load_states(tmp_path / "here"), states)
     assert [path.name for path in tmp_path.iterdir()] == ["here"]
 
 
@@ -120,11 +133,25 @@ def test_a_run_continues_bitwise_from_its_checkpoint(tmp_path):
 def test_a_manifest_says_what_the_checkpoint_is_of(tmp_path):
     with InlineExecutor(assignment()) as executor:
         executor.play(2)
-        executor.save(tmp_path)
-        manifest = read_manifest(tmp_path)
-        assert manifest == Manifest(executor.assignment.grammar.signature, 2, 3, tuple(executor.states()))
+        manifest = executor.begin_save(tmp_path, Labels("e" * 64, {"loss": 0.5})).result()
+        assert read_manifest(tmp_path) == manifest
+        own = (manifest.signature, manifest.round, manifest.seed, manifest.names)
+        assert own == (executor.assignment.grammar.signature, 2, 3, tuple(executor.states()))
     assert {"First", "Norm", "Last", "Last@agent", "Nature"} <= set(manifest.names)
-    assert not list(tmp_path.glob("*.part"))
+    assert (manifest.experiment, manifest.metrics, manifest.versions) == ("e" * 64, {"loss": 0.5}, versions())
+    found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in tmp_path.iterdir()}
+    assert found.keys() == {*manifest.files, MANIFEST}
+    assert all(found[name] == each.sha256 for name, each in manifest.files.items())
+
+
+def test_a_checkpoint_holds_the_round_at_which_it_was_begun(tmp_path):
+    with InlineExecutor(assignment()) as executor:
+        executor.play(3)
+        expected = executor.states()
+        written = executor.begin_save(tmp_path)
+        executor.play(5)
+        assert written.result().round == 3
+    assert same(load_states(tmp_path), expected)
 
 
 def test_saving_leaves_the_run_as_it_was(tmp_path):
@@ -136,46 +163,158 @@ def test_saving_leaves_the_run_as_it_was(tmp_path):
         assert same(one.states(), two.states())
 
 
-def test_a_checkpoint_that_is_being_written_over_is_none(tmp_path, refusal):
-    write_manifest(tmp_path, Manifest("0" * 64, 3, 0, ("A",)))
-    save_states(tmp_path, {"A": STATE})
+class Interrupted(OSError):
+    pass
+
+
+def test_a_checkpoint_that_is_being_written_over_is_none(tmp_path, refusal, monkeypatch):
+    with InlineExecutor(assignment()) as executor:
+        executor.save(tmp_path)
+        monkeypatch.setattr(Writer, "write", Mock(side_effect=Interrupted))
+        with pytest.raises(Interrupted):
+            executor.save(tmp_path)
     refusal(ExperimentError, lambda: read_manifest(tmp_path))
 
 
-@pytest.mark.parametrize(
-    "content, found",
-    [
-        (None, "FileNotFoundError"),
-        ("{", "JSONDecodeError"),
-        ("{}", "KeyError"),
-        ("[]", "TypeError"),
-    ],
+def large(rows: int) -> dict:
+    """The state of a replay memory of this many rows: 5 MiB at 10 000."""
+    memory = torch.arange(rows * 131, dtype=torch.float32).view(rows, 131)
+    return {"Nature": {"rows": memory, "few": torch.ones(rows)}}
+
+
+def test_of_a_memory_that_grows_only_new_blocks_are_written(tmp_path):
+    writer = Writer()
+    write_checkpoint(tmp_path / "one", large(9_000), writer)
+    write_checkpoint(tmp_path / "two", large(10_000), writer)
+    assert same(load_states(tmp_path / "two"), large(10_000))
+    blocks = [path for path in (tmp_path / "two").iterdir() if path.name.startswith("Nature~")]
+    assert sum(path.stat().st_nlink == 1 for path in blocks) == 1 < len(blocks) == 5
+    shutil.rmtree(tmp_path / "one")
+    assert same(load_states(tmp_path / "two"), large(10_000))
+
+
+@pytest.mark.parametrize("scheme", ["memory", "file"])
+def test_a_checkpoint_may_lie_at_any_address(tmp_path, scheme, refusal):
+    place, writer = f"{scheme}://{tmp_path}/here", Writer()
+    write_checkpoint(f"{place}/1", large(9_000), writer)
+    manifest = write_checkpoint(f"{place}/2", {**large(10_000), "A": STATE}, writer)
+    folder_at(f"{place}/1").remove()
+    assert same(load_states(f"{place}/2"), {**large(10_000), "A": STATE})
+    folder_at(f"{place}/2").discard(max(manifest.files))
+    assert f"without file {max(manifest.files)!r}" in refusal(ExperimentError, lambda: load_states(f"{place}/2"))
+
+
+@pytest.fixture(scope="module")
+def two_checkpoints(tmp_path_factory) -> Path:
+    """An older and a newer checkpoint of one run, with a large memory."""
+    place, writer = tmp_path_factory.mktemp("checkpoints"), Writer()
+    for name, add in (("old", 0.0), ("new", 1.0)):
+        memory = {"rows": torch.full((300, 2000), add), "few": torch.tensor(add), "at": int(add)}
+        write_checkpoint(place / name, {"A": {**STATE, "add": torch.tensor(add), "at": add}, "Nature": memory}, writer)
+    return place
+
+
+FILES = "manifest.json", "A.json", "A.safetensors", "Nature.json", "Nature.safetensors", "block"
+
+
+@pytest.fixture(params=FILES)
+def harmed(request, two_checkpoints, tmp_path) -> Path:
+    """A file of a copy of the newer checkpoint."""
+    shutil.copytree(two_checkpoints / "new", tmp_path / "new")
+    name = request.param
+    return max((tmp_path / "new").glob("Nature~*")) if name == "block" else tmp_path / "new" / name
+
+
+def refused(file: Path) -> str:
+    """The text of the error with which the checkpoint of this file is refused."""
+    with pytest.raises(ExperimentError) as caught:
+        load_states(file.parent)
+    assert repr(str(file.parent)) in str(caught.value) and "xpected" in str(caught.value)
+    assert "Use another checkpoint" in str(caught.value) or "use another" in str(caught.value) or file.name == MANIFEST
+    return str(caught.value)
+
+
+def test_any_flipped_bit_is_found(harmed):
+    whole = harmed.read_bytes()
+    random = Random(0)
+    for bit in {0, 8 * len(whole) - 1, *(random.randrange(8 * len(whole)) for _ in range(30))}:
+        data = bytearray(whole)
+        data[bit // 8] ^= 1 << bit % 8
+        harmed.write_bytes(data)
+        text = refused(harmed)
+        assert harmed.name in text
+    harmed.write_bytes(whole)
+    load_states(harmed.parent)
+
+
+@pytest.mark.parametrize("harm", ["truncate", "grow", "remove", "older", "link", "pipe", "folder"])
+def test_a_file_that_is_not_the_one_that_was_written_is_refused(harmed, two_checkpoints, harm):
+    whole = harmed.read_bytes()
+    harmed.unlink()
+    match harm:
+        case "truncate":
+            harmed.write_bytes(whole[:-9])
+        case "grow":
+            harmed.write_bytes(whole + b" ")
+        case "older":
+            shutil.copyfile(two_checkpoints / "old" / harmed.name, harmed)
+        case "link":
+            (harmed.parent.parent / "elsewhere").write_bytes(whole)
+            harmed.symlink_to(harmed.parent.parent / "elsewhere")
+        case "pipe":
+            os.mkfifo(harmed)
+        case "folder":
+            harmed.mkdir()
+    # A whole manifest of another checkpoint is right by itself: the first file that it does not know is named.
+    assert (harmed.name in refused(harmed)) == ((harm, harmed.name) != ("older", MANIFEST))
+
+
+def test_a_foreign_file_is_refused(two_checkpoints, tmp_path):
+    shutil.copytree(two_checkpoints / "new", tmp_path / "new")
+    (tmp_path / "new" / "B.json").write_text("{}")
+    assert "with the foreign file 'B.json'" in refused(tmp_path / "new" / "B.json")
+
+
+ODD = ["", "[]", "null", "{}", "3", '"a"', "[" * 100_000, "{" * 9, "nan", "1" * 5000, '{"a":' * 50_000, "\x00\xff"]
+
+
+@pytest.mark.parametrize("text", ODD, ids=range(len(ODD)))
+def test_json_of_any_other_form_is_refused(two_checkpoints, tmp_path, text):
+    """Also if the manifest agrees with it: then somebody has made it so."""
+    shutil.copytree(two_checkpoints / "new", tmp_path / "new")
+    (tmp_path / "new" / "A.json").write_text(text)
+    manifest, data = read_manifest(tmp_path / "new"), text.encode()
+    entry = Entry(len(data), hashlib.sha256(data).hexdigest())
+    write_manifest(tmp_path / "new", replace(manifest, files={**manifest.files, "A.json": entry}))
+    assert "'A'" in refused(tmp_path / "new" / "A.json")
+    (tmp_path / "new" / MANIFEST).write_text(text)
+    refused(tmp_path / "new" / MANIFEST)
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 9) | st.floats() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=4,
 )
-def test_a_folder_without_a_whole_manifest_is_refused(tmp_path, content, found, refusal):
-    if content is not None:
-        (tmp_path / MANIFEST).write_text(content)
-    assert refusal(ExperimentError, lambda: read_manifest(tmp_path)) == (
-        f"{str(tmp_path)!r} is no complete checkpoint: expected a readable manifest.json, found {found}. "
-        "Name a checkpoint folder of a run."
-    )
 
 
-def truncate(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-9])
+@given(st.sampled_from([field.name for field in fields(Manifest)]), VALUES)
+def test_a_manifest_of_other_types_is_refused_or_is_a_manifest(two_checkpoints, key, value):
+    """With a digest that is right, so that the types decide."""
+    place = two_checkpoints / "typed"
+    shutil.copytree(two_checkpoints / "new", place, dirs_exist_ok=True)
+    found = json.loads((place / MANIFEST).read_text())
+    found["manifest"][key] = value
+    found["digest"] = hashlib.sha256(json.dumps(found["manifest"], sort_keys=True).encode()).hexdigest()
+    (place / MANIFEST).write_text(json.dumps(found, indent=1))
+    with suppress(ExperimentError):
+        load_states(place)
 
 
-def forget(path: Path) -> None:
-    content = json.loads(path.read_text())
-    content["view"]["$tensor"] = "lost"
-    path.write_text(json.dumps(content))
-
-
-@pytest.mark.parametrize(
-    "ending, harm", [(".safetensors", truncate), (".json", truncate), (".safetensors", Path.unlink), (".json", forget)]
-)
-def test_a_damaged_state_is_refused(tmp_path, ending, harm, refusal):
-    save_states(tmp_path, {"A": STATE})
-    harm(tmp_path / f"A{ending}")
-    text = refusal(ExperimentError, lambda: load_states(tmp_path, ["A"]))
-    assert text.startswith(f"the state of 'A' in checkpoint {str(tmp_path)!r} cannot be read: ")
-    assert text.endswith(". Expected the two files that the checkpoint was written with; use another checkpoint.")
+@pytest.mark.parametrize("key", ["signature", "seed", "round", "experiment"])
+def test_a_checkpoint_of_another_run_is_refused(two_checkpoints, key, refusal):
+    manifest = read_manifest(two_checkpoints / "new")
+    own = {each: getattr(manifest, each) for each in ("signature", "seed", "round", "experiment")}
+    check_origin(two_checkpoints / "new", manifest, **own)
+    text = refusal(ExperimentError, lambda: check_origin(two_checkpoints / "new", manifest, **{**own, key: "another"}))
+    assert f"expected {key} 'another', found {own[key]!r}" in text

@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings, strategies as st
 from torch import Tensor, nn
 
+from antiphon.coordinator.entries import play_round
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.plan.assignment import Assignment, assign
 from antiphon.coordinator.plan.microbatches import in_microbatches
@@ -20,7 +21,6 @@ from antiphon.coordinator.plan.steps import Accumulate, Join, Part, Query, Respo
 from antiphon.coordinator.plan.tasks import tasks_of
 from antiphon.coordinator.plan.verify import verify
 from antiphon.coordinator.recorder import RECORDER, delivered
-from antiphon.coordinator.rounds import play_round
 from antiphon.errors import AntiphonError, PlacementError, ProtocolError
 from antiphon.experiments.load import read_experiment
 from antiphon.grammars.factory import Factory

@@ -95,6 +95,7 @@ BASES: dict[str, Callable[[], nn.Module]] = {
     "calling inside": lambda: nn.Sequential(Calling(4, 4), nn.ReLU()),
     "reversed": lambda: Reversed(nn.Linear(4, 4), nn.ReLU()),
     "unused": Unused,
+    "layer norm": lambda: nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4), nn.ReLU()),
     "normed": lambda: nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4)),
 }
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from antiphon.agents.specification import AgentSpecification
 from antiphon.coordinator.audit import audit
 from antiphon.coordinator.checkpoint import load_states, read_manifest
+from antiphon.coordinator.entries import play_round
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.plan.assignment import assign
 from antiphon.coordinator.plan.coupling import coupling
@@ -22,7 +23,6 @@ from antiphon.coordinator.plan.schedule import project
 from antiphon.coordinator.plan.steps import Collect, Contribute, Cut, Join, Query, Respond, Transfer
 from antiphon.coordinator.plan.verify import verify
 from antiphon.coordinator.recorder import RECORDER, delivered
-from antiphon.coordinator.rounds import play_round
 from antiphon.errors import PlacementError, ProtocolError
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar

@@ -13,15 +13,16 @@ from numpy.random.mtrand import get_bit_generator, set_bit_generator
 from torch import nn
 
 from antiphon.coordinator import inline
+from antiphon.coordinator.entries import Entry, play_round
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.plan.assignment import assign
 from antiphon.coordinator.plan.placement import Placement, spread, together
-from antiphon.coordinator.rounds import Entry, play_round
 from antiphon.coordinator.streams import draws_from_torch_alone
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.library.penalty import Penalised, squared_norm
 from antiphon.grammars.reference import compose
+from rigs.games import wide
 from rigs.streams import IN_A_GRAMMAR, IN_AN_AGENT, STREAMS, erratic, wanderer
 
 PLACES = st.fixed_dictionaries({place: st.sampled_from(sorted(STREAMS)) for place in IN_A_GRAMMAR + IN_AN_AGENT})
@@ -71,6 +72,18 @@ def test_wherever_something_draws_the_numbers_are_the_runs_own(at):
     with mock.patch.object(inline, "play_round", disturbed):
         assert losses(grammar, agent, spread(grammar), 4) == expected
     assert losses(grammar, agent, together(grammar), 1, 3) == expected
+
+
+def test_a_hook_that_is_added_later_draws_the_runs_own_numbers():
+    """Before that, the products of the layers are computed by hand, and nothing is seeded."""
+    found = []
+    for play in (play_round, disturbed):
+        with InlineExecutor(assign(wide(), seed=3)) as executor, mock.patch.object(inline, "play_round", play):
+            executor.play(1)
+            for module in executor.modules().values():
+                module.register_forward_hook(lambda _, x, y: y + torch.rand(()))
+            found.append(executor.play(3).losses["Loss"].values)
+    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize("place", IN_A_GRAMMAR + IN_AN_AGENT)

@@ -3,7 +3,6 @@
 import importlib
 import importlib.metadata
 import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -66,7 +65,7 @@ class Older(worker.Worker):
 class Elsewhere(worker.Worker):
     """On a machine with a disk of its own, as far as it can tell."""
 
-    def _shares(self, path: Path) -> bool:
+    def _shares(self, address: str, sign: str) -> bool:
         return self._name == "Nature"
 
 

@@ -1,6 +1,9 @@
 """Nature remembers what happened: the true next observations, the actions that were taken, episodes apart."""
 
 import functools
+import itertools
+from contextlib import closing
+from itertools import chain
 from typing import Any, ClassVar
 
 import gymnasium
@@ -11,6 +14,7 @@ import torch
 from antiphon.envs.gymnasium import nature
 from antiphon.envs.spaces import ActionMap
 from antiphon.errors import OracleError
+from antiphon.grammars.states import same_states
 from antiphon.grammars.types import Batch, EdgeType
 from antiphon.testing import check_oracle
 from rigs.environments import Line, LinearQuadratic, Misbehaving, Nested, Tiles
@@ -53,19 +57,19 @@ class Witness(gymnasium.Wrapper):
 
 @pytest.mark.parametrize("id", ["Pendulum-v1", "MountainCarContinuous-v0", Line, LinearQuadratic, Tiles, Nested])
 def test_every_environment_conforms(id):
-    check_oracle(small(id), continues=False)
+    check_oracle(small(id))
 
 
 @pytest.mark.parametrize("overlap", [False, True])
 def test_asynchronous_environments_conform(overlap):
-    check_oracle(small(Line, vectorization="async", overlap=overlap), continues=False)
+    check_oracle(small(Line, vectorization="async", overlap=overlap))
 
 
 @pytest.mark.parametrize("id", ["HalfCheetah-v5"])
 def test_mujoco_conforms(id, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # it writes a log where it is
     pytest.importorskip("mujoco")
-    check_oracle(small(id), continues=False)
+    check_oracle(small(id))
 
 
 def test_the_declaration_types_the_questions():
@@ -213,16 +217,60 @@ def test_other_seeds_begin_elsewhere():
     assert len({tuple(row) for row in torch.cat([first, second]).tolist()}) == 6
 
 
-def test_a_loaded_nature_remembers_and_begins_new_episodes():
-    declaration = nature(Line, envs=2, batch=4, capacity=7, warmup=0)
+def played(oracle, first, steps, width):
+    """All answers of some rounds. Every third round makes no step."""
+    for round in range(first, first + steps):
+        yield oracle.answer("observe", (), round) if round % 3 else ()
+        yield oracle.answer("step", (actions_of(1, 3, width, seed=round)[0],), round) if round % 3 else ()
+        yield oracle.answer("replay", (), round)
+
+
+ENVIRONMENTS = [(id, {}) for id in (Line, LinearQuadratic, Tiles, Nested)]
+ENVIRONMENTS += [
+    (id, {"max_episode_steps": 7})
+    for id in ("Pendulum-v1", "MountainCarContinuous-v0", "InvertedPendulum-v5", "Hopper-v5", "HalfCheetah-v5")
+]
+
+
+@pytest.mark.parametrize("id, keywords", ENVIRONMENTS)
+@pytest.mark.parametrize("how", [{}, {"overlap": True}, {"overlap": True, "vectorization": "async"}], ids=str)
+def test_a_loaded_nature_goes_on_as_if_nothing_had_happened(id, keywords, how):
+    declaration = small(id, keywords=keywords, **how)
+    width = declaration.question("step").inputs[0].shape[1]
+    with closing(declaration.make(seed=0)) as whole, closing(declaration.make(seed=0)) as other:
+        list(played(other, 1, 3, width))  # what it was before does not count
+        for first in (1, 12, 23):
+            list(played(whole, first, 11, width))
+            other.load(whole.state())
+            expected, found = (list(played(each, first + 11, 11, width)) for each in (whole, other))
+            assert all(map(torch.equal, chain(*expected), chain(*found)))
+            assert same_states(whole.state(), other.state()) and whole.report() == other.report()
+            whole.load(other.state())
+
+
+class Forgetful(gymnasium.Wrapper):
+    """A world with a generator of its own, which no seed reaches."""
+
+    draws = itertools.count(1)
+
+    def __init__(self):
+        super().__init__(gymnasium.make("Pendulum-v1"))
+
+    def reset(self, *, seed=None, options=None):
+        return super().reset(seed=next(self.draws), options=options)
+
+
+def test_an_episode_that_cannot_be_repeated_begins_anew_and_is_counted():
+    declaration = nature(Forgetful, envs=2, batch=4, capacity=7, warmup=0)
     oracle, resumed = declaration.make(seed=0), declaration.make(seed=0)
     act(oracle, actions_of(5, 2, 1))
+    assert "begun_anew" not in oracle.report()
     resumed.load(oracle.state())
     for mine, saved in zip(remembered(resumed), remembered(oracle), strict=True):
         np.testing.assert_array_equal(mine, saved)
-    assert resumed.report()["env_steps"] == 10
-    assert resumed.answer("observe", (), 5)[0][:, 1].tolist() == [0, 0]
-    assert resumed.answer("replay", (), 5)[0].shape == (4, 2)
+    report = resumed.report()
+    assert (report["env_steps"], report["begun_anew"]) == (10, 2)
+    assert resumed.answer("replay", (), 5)[0].shape == (4, 3)
 
 
 @pytest.mark.parametrize("vectorization", ["sync", "async"])
@@ -239,7 +287,7 @@ def test_steps_that_overlap_are_the_same_steps_and_stored_at_the_next_observatio
             np.testing.assert_array_equal(one, other)
         act(late, actions[:1])  # under way when it is loaded
         late.load(exact.state())
-        assert late.answer("observe", (), 10)[0][:, 1].tolist() == [0, 0, 0]
+        assert torch.equal(late.answer("observe", (), 10)[0], exact.answer("observe", (), 10)[0])
     finally:
         late.close()
 

@@ -18,7 +18,8 @@ ASKING = ["launch", "backprop"], ["status"], ["attach", "mine"], ["stop", "mine"
 @pytest.fixture(autouse=True)
 def no_environment(monkeypatch) -> None:
     for name in (*addresses.VARIABLES, "RAY_AUTH_MODE"):
-        monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv(name, "")  # so that what a test sets does not last
+        monkeypatch.delenv(name)
     # A Ray that other tests are connected to would be used, whatever the address; the command line's has none.
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
 
@@ -88,6 +89,36 @@ def test_a_web_server_is_no_control_store(antiphon, web):
         f"error: what answers at '{web}' is no head of a Ray cluster: it speaks another protocol. Expected its control "
         "store, which listens on port 6379 unless told otherwise. Correct the address.\n",
     )
+
+
+class Open(Quiet):
+    """A dashboard of Ray that asks for no token."""
+
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b'{"ray_version": "2.60.0"}')
+
+
+def test_a_dashboard_that_asks_for_no_token_is_refused_unless_the_user_allows_it(monkeypatch):
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Open) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        with pytest.raises(ClusterError, match=r"takes requests without a token.*ANTIPHON_WITHOUT_TOKEN=1"):
+            addresses.dashboard(url)
+        monkeypatch.setenv("ANTIPHON_WITHOUT_TOKEN", "1")
+        assert addresses.dashboard(url) == url
+        server.shutdown()
+
+
+@pytest.mark.parametrize("command", ASKING, ids=" ".join)
+def test_a_token_mode_that_is_turned_off_does_not_pass_silently(antiphon, nowhere, monkeypatch, command):
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    for address in (nowhere, f"http://{nowhere}"):
+        told = antiphon(*command, "--address", address)
+        assert told.code == 2
+        assert f"the cluster at {address!r} was to be used without a token" in told.error
+        assert "RAY_AUTH_MODE=disabled; expected token. Unset RAY_AUTH_MODE" in told.error
 
 
 def test_silence_is_not_waited_for(silent, monkeypatch):

@@ -47,7 +47,7 @@ def refused(told, text, place):
         (
             ["dac", "--set", "players.Actor.optimiser=SGD"],
             "experiment 'dac' is refused: there is no key 'players.Actor.optimiser'; expected one of agent, optimizer, "
-            "arguments, clip_norm, clip_value, scheduler, scheduler_arguments, every, start, on_failure. "
+            "arguments, clip_norm, clip_value, scheduler, scheduler_arguments, every, start, on_failure, patience. "
             "Did you mean 'optimizer'? Correct or remove it.",
         ),
         (
@@ -315,8 +315,8 @@ def test_evaluating_without_a_checkpoint(antiphon, place, tiny_backprop):
     (manifest,) = place.glob("mine/checkpoints/*/manifest.json")
     manifest.unlink()
     text = (
-        "'mine' has no complete checkpoint; expected one in checkpoints/. "
-        "Let a run write one first (key 'checkpoint_every')."
+        f"{str(place / 'mine/checkpoints')!r}: expected a complete checkpoint, found none. Let a run write one first "
+        "(key 'checkpoint_every'), or name a round that is there."
     )
     refused(antiphon("evaluate", "mine"), text, place)
 

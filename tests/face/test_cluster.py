@@ -282,8 +282,9 @@ COMMANDS = ["launch", "backprop"], ["status"], ["attach", "mine"], ["stop", "min
         ),
         (
             {"RAY_AUTH_MODE": "disabled"},
-            "error: the cluster at {!r} asks for a token, and none was sent. Set RAY_AUTH_MODE=token and "
-            "RAY_AUTH_TOKEN (or RAY_AUTH_TOKEN_PATH, a file that holds it).\n",
+            "error: the cluster at {!r} was to be used without a token: the environment has RAY_AUTH_MODE=disabled; "
+            "expected token. Unset RAY_AUTH_MODE, or allow a cluster that is open to everyone with "
+            "ANTIPHON_WITHOUT_TOKEN=1.\n",
         ),
     ],
     ids=["wrong", "none"],

@@ -2,6 +2,8 @@
 
 import dataclasses
 import math
+import os
+import socket
 from collections.abc import Callable
 
 import pytest
@@ -10,7 +12,7 @@ import torch
 from antiphon.coordinator.executor import Losses
 from antiphon.coordinator.plan.placement import Precision
 from antiphon.deploy.embedded import ray_session
-from antiphon.doctor import gpu
+from antiphon.doctor import access, gpu
 from antiphon.doctor.findings import CheckFailed, Finding, Health, NotRun, examine, summary
 from antiphon.doctor.gpu import Device, checks, loss_difference, on_devices, rounds
 from antiphon.doctor.machine import machine_checks, temporary_folder
@@ -31,7 +33,7 @@ NAMES = [
     "rounds of backprop",
     "rounds of gan",
 ]
-MACHINE = ["versions", "temporary folder", "ports", "gloo", "shared memory", "environment"]
+MACHINE = ["versions", "temporary folder", "ports", "gloo", "shared memory", "environment", "token"]
 
 
 def examined(found: list[Device], ray_runs: bool = False) -> list[Finding]:
@@ -88,12 +90,12 @@ def test_the_command_prints_a_line_per_check_and_fails_without_a_gpu(antiphon: C
     lines = told.out.splitlines()
     assert told.code == 1
     assert [line.split(":")[0] for line in lines[:-1]] == [
-        *(f"ok       {name}" for name in (*MACHINE, "ray")),
+        *(f"ok       {name}" for name in (*MACHINE, "ray", "open ports")),
         "ok       round on ray",
         "failed   devices",
         *(f"skipped  {name}" for name in NAMES[1:]),
     ]
-    assert lines[-1] == "8 ok, 1 failed, 8 skipped; to report a problem, paste all lines into an issue"
+    assert lines[-1] == "10 ok, 1 failed, 8 skipped; to report a problem, paste all lines into an issue"
 
 
 def test_the_machine_can_be_looked_at_without_ray() -> None:
@@ -103,13 +105,42 @@ def test_the_machine_can_be_looked_at_without_ray() -> None:
     assert summary(findings) == f"{len(MACHINE)} ok, 0 failed, 0 skipped"
 
 
+@pytest.mark.parametrize(("family", "host"), [(socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")])
+def test_what_listens_beyond_the_loopback_is_told(family: socket.AddressFamily, host: str) -> None:
+    with socket.create_server((host, 0), family=family) as wide, socket.create_server(("127.0.0.1", 0)) as near:
+        found = {each.port: each for each in access.listeners() if each.pid == os.getpid()}
+        assert str(found[wide.getsockname()[1]]) == f"this process at {host}:{wide.getsockname()[1]}"
+        assert (found[wide.getsockname()[1]].loopback, found[near.getsockname()[1]].loopback) == (False, True)
+        with pytest.raises(CheckFailed, match=f"open to the network: .*this process at {host}"):
+            access.ports_of("/no/folder")
+
+
+def test_a_token_that_others_can_read_is_told(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "token"
+    path.write_text("secret")
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(path))
+    path.chmod(0o640)
+    with pytest.raises(CheckFailed, match=rf"{path} can be read by other users \(0640\).*chmod 600"):
+        access.token()
+    path.chmod(0o600)
+    assert str(path) in access.token()
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    with pytest.raises(CheckFailed, match="RAY_AUTH_MODE=disabled"):
+        access.token()
+
+
+@pytest.fixture(autouse=True)
+def no_token_of_the_user(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+
 def test_a_long_temporary_folder_is_refused(tmp_path) -> None:
-    long = tmp_path / ("x" * 30)
+    long = tmp_path / ("x" * 60)
     long.mkdir()
     finding = examine("temporary folder", lambda: temporary_folder(str(long)))
     assert finding.verdict is Health.FAILED
     assert finding.said == (
-        f"{long} has a path of {len(str(long))} characters; expected at most 25, since Ray puts sockets below it. "
+        f"{long} has a path of {len(str(long))} characters; expected at most 56, since Ray puts sockets below it. "
         "Set TMPDIR to a folder with a shorter path."
     )
 

@@ -17,7 +17,7 @@ from torch import nn
 
 from antiphon.cli.terminal import say
 from antiphon.columns import columns, plain
-from antiphon.coordinator.checkpoint import Manifest, load_states, read_manifest, save_states, write_manifest
+from antiphon.coordinator.checkpoint import load_states, read_manifest
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.plan.assignment import assign
 from antiphon.coordinator.plan.placement import Placement
@@ -31,6 +31,7 @@ from antiphon.grammars.guarantee import exact
 from antiphon.grammars.library import backprop
 from antiphon.grammars.objective import minimise
 from antiphon.pictures.drawing import Drawing, draw
+from rigs.checkpoints import write_checkpoint
 from rigs.games import points
 
 MARKUP = ["[/x]", "[bold]x", "<!--<script>", "</script>", "]]>&lt;", 'a"b', "it's", "x\\", "\\N", "```", "#1;", "a|b"]
@@ -121,8 +122,7 @@ def test_a_name_is_a_file_of_its_own_in_a_checkpoint(tmp_path_factory, name, tim
 def test_no_two_names_share_a_file(tmp_path):
     names = ["manifest", "Manifest", "%6Danifest", "%6danifest", "a/b", "a%2Fb", "x" * 300, "x" * 301, "..", "."]
     names += ["dense", "Dense", "DENSE", "dEnse", "ReLU", "RELU"]
-    save_states(tmp_path, {name: {"is": name} for name in names})
-    write_manifest(tmp_path, Manifest("", 0, 0, tuple(names)))
+    write_checkpoint(tmp_path, {name: {"is": name} for name in names})
     assert load_states(tmp_path, names) == {name: {"is": name} for name in names}
     files = [path.name.lower() for path in tmp_path.iterdir()]  # as a file system that does not tell case has them
     assert len(set(files)) == len(files) == 2 * len(names) + 1

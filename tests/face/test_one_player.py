@@ -70,7 +70,7 @@ def test_a_process_of_ones_own(antiphon, place):
     changes = [f"--set=temporal_difference.{change}" for change in changes]
     told = antiphon("run", "temporal-difference", *changes, "--rounds=100", "--out=run")
     assert (told.code, told.error) == (0, "")
-    assert evaluate_folder(place / "run").mean < 1e-2
+    assert evaluate_folder(place / "run", allow=["mine"]).mean < 1e-2
 
 
 @pytest.mark.parametrize(

@@ -109,3 +109,18 @@ def test_a_worker_that_dies_fails_the_run_and_is_named(start, place, tiny_dac):
     assert process.returncode == 1
     assert error.startswith("error: worker 'Critic' died in round ")
     assert json.loads((place / "mine/summary.json").read_text())["status"] == "failed"
+
+
+def test_the_next_start_removes_what_a_killed_run_has_left(start, place, tiny_dac):
+    endless = ["--rounds=1000000000", "--set=rounds_per_report=1", "--set=checkpoint_every=20"]
+    process = start("run", *tiny_dac, *endless, "--executor=ray", "--out=mine")
+    actors(process)
+    while not list(place.glob("mine/checkpoints/*/manifest.json")):
+        assert process.stdout.readline()
+    process.kill()
+    process.communicate()
+    assert left(os.environ["TMPDIR"])
+    newest = max(int(path.parent.name[6:]) for path in place.glob("mine/checkpoints/*/manifest.json"))
+    again = start("resume", "mine", f"--rounds={newest + 5}")
+    _, error = again.communicate(timeout=180)
+    assert (again.returncode, error) == (0, "")  # what is left now is found by the fixture

@@ -131,7 +131,7 @@ def test_a_users_own_grammar_reports_its_losses(antiphon, place):
     assert list(records(place / "mine")[-1]["losses"]) == ["Loss"]
     again = antiphon("run", "mine/experiment.toml", "--out=again")
     assert (again.code, untimed(place / "again")) == (0, untimed(place / "mine"))
-    assert antiphon("evaluate", "mine").error == (
+    assert antiphon("evaluate", "mine", "--allow=mygrammar").error == (
         "error: 'mine' is a run of 'mygrammar:one' that has nothing to be judged by; expected grammar 'dac', or "
         "another of the library on data that comes with it. Read its losses in metrics.jsonl, load its checkpoint with "
         "your own code.\n"

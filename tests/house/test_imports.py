@@ -42,12 +42,12 @@ UPWARD = {("grammars/grammar.py", "antiphon.draw")}
 """Uses of the face from below: a notebook shows a grammar as its picture."""
 EXTERNAL = {
     "grammars": {"torch", "numpy"},
-    "transport": {"torch", "msgpack"},
+    "transport": {"torch", "msgpack", "crc32c"},
     "oracles": {"torch", "numpy"},
     "agents": {"torch", "numpy"},
     "envs": {"torch", "numpy", "gymnasium", "sklearn", "mlxtend"},
     "coordinator/plan": {"torch"},
-    "coordinator": {"torch", "numpy", "ray", "safetensors"},
+    "coordinator": {"torch", "numpy", "ray", "safetensors", "fsspec"},
     "deploy": {"ray", "jinja2", "yaml", "numpy"},  # jinja2 and yaml write manifests; numpy is seeded in forks
     "antiphon/recipes": {"torch", "pydantic"},
     "antiphon/experiments": {"pydantic"},

@@ -33,6 +33,9 @@ CHAINS = {
     "no bias": lambda: nn.Linear(4, 3, bias=False),
     "rectified": lambda: nn.Sequential(nn.Linear(4, 3), nn.ReLU()),
     "first elementwise": lambda: nn.Sequential(nn.Tanh(), nn.Linear(4, 3)),
+    "elementwise twice": lambda: nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Tanh(), nn.ReLU()),
+    "normed": lambda: nn.Sequential(nn.LayerNorm(4), nn.ReLU(), nn.Linear(4, 3), nn.LayerNorm(3, 1e-3), nn.Tanh()),
+    "norm alone": lambda: nn.Sequential(nn.Linear(4, 3), nn.LayerNorm(3)),
     "deep": lambda: Named(
         nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 5, bias=False), nn.Tanh(), nn.Linear(5, 3), nn.Tanh()
     ),
@@ -66,6 +69,9 @@ OTHERS = {
     "repeated": repeated,
     "parametrized": lambda: nn.utils.parametrizations.weight_norm(nn.Linear(4, 3)),
     "empty": nn.Sequential,
+    "a norm without weights": lambda: nn.Sequential(nn.Linear(4, 3), nn.LayerNorm(3, elementwise_affine=False)),
+    "a norm without bias": lambda: nn.Sequential(nn.Linear(4, 3), nn.LayerNorm(3, bias=False)),
+    "a norm of two dimensions": lambda: nn.Sequential(nn.LayerNorm((6, 4)), nn.Linear(4, 3)),
 }
 
 
@@ -90,7 +96,8 @@ def test_the_products_of_a_chain_are_those_of_autograd(kind: str, seeded) -> Non
     x = torch.randn(6, 4, dtype=torch.float64, generator=seeded)
     x[0] = 0  # where a rectifier has no derivative, torch takes zero
     told = torch.randn(6, 3, dtype=torch.float64, generator=seeded)
-    assert torch.equal(chain.query([x])[0], recorded.query([x])[0])
+    kept = x.clone()
+    assert torch.equal(chain.query([x])[0], recorded.query([x])[0]) and torch.equal(x, kept)
     for found, expected in zip(chain.respond([told], [0], True), recorded.respond([told], [0], True), strict=True):
         assert len(found) == len(expected)
         for one, two in zip(found, expected, strict=True):

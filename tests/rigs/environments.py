@@ -41,6 +41,14 @@ class Line(gymnasium.Env):
         self._x, self._steps = self._x + float(action[0]), self._steps + 1
         return self._observation(), self._x - 1, self._x >= self._goal, self._steps >= self._limit, {}
 
+    def state(self) -> dict[str, int]:
+        """Return what an episode does not begin anew: the number of the episode."""
+        return {"episode": self._episode}
+
+    def load(self, state: dict[str, int]) -> None:
+        """Continue from a saved state."""
+        self._episode = state["episode"]
+
     def _observation(self) -> np.ndarray:
         return np.array([self._x, self._steps], dtype=np.float32)
 

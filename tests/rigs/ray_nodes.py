@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol, final
 
@@ -68,18 +68,21 @@ def nodes(*names: str, spare: tuple[str, ...] = (), cpus: int = 2) -> Iterator["
 class SeveralNetworks:
     """A Ray cluster on simulated machines, started with `ray start` and token authentication.
 
-    The cluster ends when the machines end.
+    The cluster ends when the machines end. variables: further environment variables of Ray.
     """
 
     kind = "network namespaces"
 
-    def __init__(self, machines: Machines, names: tuple[str, ...], cpus: int) -> None:
+    def __init__(
+        self, machines: Machines, names: tuple[str, ...], cpus: int, variables: Mapping[str, str] | None = None
+    ) -> None:
         self.machines, self._cpus = machines, cpus
         self.head = machines[names[0]]
         self.address = f"{self.head.address}:{PORT}"
         token = machines.folder / "token"
         token.write_text(os.urandom(32).hex())
         self.environment = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token), **_QUIET}
+        self.environment |= variables or {}
         ended(self._start(self.head, "--head", f"--port={PORT}", "--include-dashboard=false"))
         self.join(*names[1:])
 

@@ -64,7 +64,8 @@ class AgentTable(Table):
     agent: "torch", "module:Class", or the name of an installed agent.
     optimizer, clip_*, scheduler*: only for "torch".
     every, start: the rounds in which the player moves.
-    on_failure: "fail", "skip" or "restart", for agents other than "torch".
+    on_failure: "fail", "skip" or "restart", for agents other than "torch". patience: seconds within which such an agent
+    must hear and move.
     """
 
     agent: str = "torch"
@@ -77,6 +78,7 @@ class AgentTable(Table):
     every: Count = 1
     start: Index = 0
     on_failure: OnFailure = "fail"
+    patience: Seconds | None = None
 
     def specification(self) -> AgentSpecification:
         """Return the specification of an agent with the settings in this object.

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, mse_loss
 
-from antiphon.oracles.losses import LossTape
+from antiphon.oracles.loss_tape import LossTape
 from antiphon.oracles.operator import Operator
 
 SECOND = {

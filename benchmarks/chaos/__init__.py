@@ -1,0 +1,1 @@
+"""Random faults against runs of four grammars, and the time of a recovery."""

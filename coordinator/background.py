@@ -1,0 +1,23 @@
+"""Runs a function in a thread, so that a checkpoint is written while the next rounds are played."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TypeVar
+
+Result = TypeVar("Result")
+
+
+def in_background(work: Callable[[], Result]) -> Future[Result]:
+    """Call `work` in a thread of its own, and return the future of its result. The thread does not delay the exit."""
+    future: Future[Result] = Future()
+    future.set_running_or_notify_cancel()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:  # the caller of `result` gets it
+            future.set_exception(error)
+
+    threading.Thread(target=run, name="antiphon-checkpoint", daemon=True).start()
+    return future

@@ -1,0 +1,118 @@
+"""The history of a run: generations of channels, rounds that were played, and recoveries, as a file of JSON lines."""
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, final
+
+from antiphon.errors import ExperimentError, RoundError
+
+HISTORY = "history.jsonl"
+"""The name of the file in a run folder."""
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """A report of one recovery.
+
+    worker: the worker, or "coordinator", that died or stalled; empty if only a connection was lost. round: the round in
+    which that happened; -1 if unknown. noticed: the error that reported it. restored: the round of the checkpoint from
+    which all workers went on. replayed: number of rounds that were played again and had been complete. generation: the
+    number of the new channels. seconds: time from the notice until all workers were ready to play.
+    """
+
+    worker: str
+    round: int
+    noticed: str
+    restored: int
+    replayed: int
+    generation: int
+    seconds: float
+
+
+@final
+class History:
+    """Writes the history of a run to the file `path`, one entry a line; to no file if `path` is None.
+
+    The driver writes it. From it the coordinator gets its round and its generation, also after its own death. An older
+    file at `path` is read first, so that a run that is resumed never uses a generation twice.
+    Raises ExperimentError if the file is not a history, RoundError if it cannot be written.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._path, entries = path, read_history(path) if path is not None and path.exists() else []
+        self.generation = max((entry["generation"] for entry in entries), default=0)
+
+    def open_generation(self) -> int:
+        """Return the number of the next generation of channels. It is on the disk before it is used."""
+        self.generation += 1
+        self._add("opened", durable=True)
+        return self.generation
+
+    def played(self, first: int, behind: int) -> None:
+        """Record that the rounds from `first` to `behind - 1` were played, and have passed the audit."""
+        self._add("played", first=first, behind=behind)
+
+    def restored(self, round: int) -> None:
+        """Record that all workers have loaded the state before `round`. Later rounds no longer count."""
+        self._add("restored", restored=round)
+
+    def recovered(self, recovery: Recovery) -> None:
+        """Record the report of a recovery."""
+        self._add("recovered", **asdict(recovery))
+
+    def _add(self, event: str, durable: bool = False, **more: Any) -> None:  # Any: JSON
+        if self._path is None:
+            return
+        entry = {"event": event, "generation": self.generation, **more}
+        try:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(entry) + "\n")
+                if durable:
+                    file.flush()
+                    os.fsync(file.fileno())
+        except OSError as error:
+            raise RoundError(
+                f"history {str(self._path)!r} cannot be written: {error.strerror or error}. "
+                "Expected a run folder with room; free space, then resume the run."
+            ) from error
+
+
+def committed(entries: Iterable[dict[str, Any]]) -> list[range]:  # Any: JSON
+    """Return the rounds that count in a history, as ranges in order. Each round stands in one range.
+
+    Rounds that were played, and later given up for an earlier state, do not count until they are played again.
+
+    >>> committed([{"event": "played", "first": 0, "behind": 9}, {"event": "restored", "restored": 5},
+    ...            {"event": "played", "first": 5, "behind": 12}])
+    [range(0, 5), range(5, 12)]
+    """
+    found: list[range] = []
+    for entry in entries:
+        if entry["event"] == "played":
+            found.append(range(entry["first"], entry["behind"]))
+        elif "restored" in entry:
+            cut = (range(each.start, min(each.stop, entry["restored"])) for each in found)
+            found = [each for each in cut if each]
+    return found
+
+
+def read_history(path: Path) -> list[dict[str, Any]]:  # Any: JSON
+    """Return the entries of the history file of a run. Raises ExperimentError if the file is not a history."""
+    # A killed driver may leave a last line that is not whole. It stands for nothing that has happened.
+    whole, _, rest = path.read_text(encoding="utf-8").rpartition("\n")
+    if rest:
+        with path.open("a", encoding="utf-8") as file:
+            file.truncate(len(f"{whole}\n".encode()) if whole else 0)
+    try:
+        entries = [json.loads(line) for line in whole.splitlines()]
+        if not all(isinstance(entry["event"], str) and type(entry["generation"]) is int for entry in entries):
+            raise TypeError("an entry without its event or generation")
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ExperimentError(
+            f"{str(path)!r} is no history of a run: {type(error).__name__}: {error}. Expected one JSON object a line, "
+            "as antiphon writes them. Use the run folder as it was left, or start a new run."
+        ) from error
+    return entries

@@ -1,0 +1,48 @@
+"""The round that a worker plays, in a file that can still be read after the worker's death."""
+
+import mmap
+import os
+import struct
+from collections.abc import MutableSequence
+from pathlib import Path
+from typing import Any
+
+from ray._private import worker
+
+_ROUND = struct.Struct("=q")
+
+
+def round_file(actor: Any) -> Path | None:  # Any: Ray's actor handles have no common type
+    """Return the path of the round file of an actor, on the machine of this process; None without a Ray node.
+
+    The file is in the folder of Ray's session, and has the actor's id as its name. Ray removes it with that folder.
+    """
+    node: Any = worker._global_node  # Any: None before Ray is started
+    return node and Path(node.get_session_dir_path()) / f"round-{actor._actor_id.hex()}"
+
+
+def shared_round(path: Path | None) -> MutableSequence[int]:
+    """Return a sequence of one integer. What is written to it appears in the file at `path`.
+
+    The system writes the memory to the file, also if this process is killed. Without a path there is no file.
+    """
+    if path is None:
+        return [-1]
+    with path.open("wb+") as file:
+        os.truncate(file.fileno(), _ROUND.size)
+        memory: Any = memoryview(mmap.mmap(file.fileno(), _ROUND.size)).cast("q")  # Any: its type is no sequence's
+    memory[0] = -1
+    return memory
+
+
+def last_round(actor: Any) -> int | None:  # Any: an actor handle
+    """Return the round that an actor on this machine plays, or played when it died.
+
+    Returns None if the actor was on another machine, or played no round.
+    """
+    path = round_file(actor)
+    try:
+        (round,) = _ROUND.unpack(path.read_bytes()) if path else (-1,)
+    except (OSError, struct.error):
+        return None
+    return round if round >= 0 else None

@@ -1,0 +1,100 @@
+"""Finds the values of a round that need no test of their own, because other tested values show that they are wrong."""
+
+from collections.abc import Iterator, Sequence
+from typing import TypeAlias, final
+
+from antiphon.agents.shards import ELEMENTWISE
+from antiphon.agents.specification import AgentSpecification
+from antiphon.coordinator.hosted import Hosted
+from antiphon.coordinator.plan import steps
+from antiphon.coordinator.plan.assignment import Assignment
+from antiphon.coordinator.plan.steps import LocalAction, Part, Slot, share_of_batch
+from antiphon.grammars.query import Kind, Port
+from antiphon.grammars.response import PARAMETERS, Product, Sum
+from antiphon.grammars.when import When
+from antiphon.transport.message import Phase
+
+Reader: TypeAlias = steps.Query | steps.Respond
+_SHOWN_BY_PARAMETERS = {*ELEMENTWISE} - {"Rprop"}
+"""Optimizers that make a parameter NaN or infinite if its gradient is. Rprop uses the gradient's sign alone."""
+
+
+@final
+class Shown:
+    """Tells which values that one worker makes need no test, and which values that it reads it must test instead.
+
+    A gradient that is delivered shows in the parameters that move by it. An input of a chain of linear layers, ReLU and
+    tanh shows in the output of the chain if it is NaN. An input, or a response, shows in the gradient of the chain's
+    parameters if it is NaN or infinite, unless a ReLU multiplies the response by 0; it then has no influence.
+    If a player with such a gradient reads a value, on any worker, the maker of the value does not test it. The worker
+    of the player tests it when the player's operator is not such a chain.
+    """
+
+    def __init__(self, assignment: Assignment, hosted: Hosted) -> None:
+        self._grammar, self._hosted, self._shared = assignment.grammar, hosted, assignment.on_nonfinite == "fail"
+        self._gradients = set(self._delivered(assignment))
+        self._readers: dict[Slot, list[Reader]] = {}
+        self._learning: set[tuple[str, str, When]] = set()
+        for step in assignment.schedule.steps:
+            if isinstance(step, steps.Query | steps.Respond):
+                for slot in step.reads:
+                    self._readers.setdefault(slot, []).append(step)
+                self._learning.update(self._learned(step))
+
+    def is_shown(self, action: LocalAction, slot: Slot) -> bool:
+        """Whether a value that an action of this worker makes needs no test here."""
+        if slot.port in self._gradients:
+            return True
+        if isinstance(action, steps.Respond) and not isinstance(self._grammar.response.by_name[action.node], Product):
+            return False
+        readers = [each for each in self._readers.get(slot, ()) if each.when == action.when]
+        return any(self._teaches(each, slot) or self._is_chain(each, slot) for each in readers)
+
+    def to_test(self, action: LocalAction) -> Sequence[Slot]:
+        """Return the values that an action of this worker reads and that this worker must test, not their makers."""
+        if not isinstance(action, steps.Query | steps.Respond):
+            return ()
+        taught = [slot for slot in action.reads if self._teaches(action, slot)]
+        return [slot for slot in taught if not self._hosted.gray_box(*self._asked(action)).shows_nan]
+
+    def _teaches(self, reader: Reader, slot: Slot) -> bool:
+        """Whether the reader's player learns from the value in the same round, by a gradient that is shown."""
+        here = self._shared or reader.worker == self._hosted.worker
+        kind = self._grammar.query.type_of(slot.port).dtype if slot.phase is Phase.QUERY else None
+        floats = kind is None or kind.is_floating_point
+        node = self._node(reader)
+        return here and floats and node is not None and (node, reader.worker, reader.when) in self._learning
+
+    def _is_chain(self, reader: Reader, slot: Slot) -> bool:
+        if not isinstance(reader, steps.Query) or reader.worker != self._hosted.worker:
+            return False
+        node, microbatch = self._asked(reader)
+        return node.kind is not Kind.ORACLE and self._hosted.gray_box(node, microbatch).shows_nan
+
+    def _asked(self, reader: Reader):  # noqa: ANN202 - the arguments of `Hosted.gray_box`
+        return self._grammar.query.by_name[self._node(reader) or ""], share_of_batch(reader)
+
+    def _node(self, reader: Reader) -> str | None:
+        if isinstance(reader, steps.Query):
+            return reader.node
+        node = self._grammar.response.by_name[reader.node]
+        return node.of if isinstance(node, Product) else None
+
+    def _learned(self, step: Reader) -> Iterator[tuple[str, str, When]]:
+        node = self._grammar.response.by_name[step.node] if isinstance(step, steps.Respond) else None
+        own = isinstance(step, steps.Respond) and step.part is not Part.UPSTREAM
+        if own and isinstance(node, Product) and node.parameters and Port(node.name, PARAMETERS) in self._gradients:
+            yield node.of, step.worker, step.when
+
+    def _delivered(self, assignment: Assignment) -> Iterator[Port]:
+        """Yield the delivered gradients that parameters show, and the terms of the sums among them."""
+        for each in assignment.grammar.response.deliveries:
+            if _is_shown(assignment.agents[each.player]):
+                yield each.message
+                node = assignment.grammar.response.by_name[each.message.node]
+                yield from node.inputs if isinstance(node, Sum) else ()
+
+
+def _is_shown(agent: AgentSpecification) -> bool:
+    """Whether parameters show after a move that the gradient was NaN or infinite. So the gradient needs no test."""
+    return agent.in_place and agent.optimizer in _SHOWN_BY_PARAMETERS and agent.clip_value is None

@@ -1,0 +1,121 @@
+"""Temporary folders that say whose they are, so that what a killed process has left can be removed later.
+
+A folder is removed only if its owner is provably dead: the machine was started again since, or the process with the
+owner's id, in the same namespace of process ids, began at another time.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+PREFIX = "antiphon-"
+OWNER = "owner.json"
+VARIABLE = "ANTIPHON_FOLDER"
+"""The environment variable with the folder's path. It marks the processes that were started for the folder."""
+_PROCESSES = Path("/proc")
+_PASSES = 20
+"""How often to look for processes: one may have started another before it was killed."""
+
+
+@contextmanager
+def owned_folder() -> Iterator[str]:
+    """Return a context with a new temporary folder, which is removed at the end.
+
+    First, the folders and processes that dead processes of this user have left are removed. In the context, an
+    environment variable marks all processes that are started.
+    """
+    sweep()
+    folder, before = tempfile.mkdtemp(prefix=PREFIX), os.environ.get(VARIABLE)
+    os.environ[VARIABLE] = folder
+    try:
+        (Path(folder) / OWNER).write_text(json.dumps(_own_mark()))
+        yield folder
+    finally:
+        os.environ.pop(VARIABLE)
+        if before is not None:
+            os.environ[VARIABLE] = before
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def sweep() -> list[Path]:
+    """Remove the temporary folders of dead processes, and kill the processes that were started for them.
+
+    Returns the folders that were removed. Errors are ignored: the next start tries again.
+    """
+    found = [path for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}*") if _is_left(path)]
+    for path in found:
+        for _ in range(_PASSES):
+            left = _processes_of(path)
+            for process in left:
+                _kill(process, path)
+            if not left:
+                break
+        shutil.rmtree(path, ignore_errors=True)
+    return found
+
+
+def _is_left(path: Path) -> bool:
+    """Return whether a folder belongs to a dead process of this user."""
+    try:
+        own = path.lstat()
+        if not stat.S_ISDIR(own.st_mode) or own.st_uid != os.geteuid():
+            return False
+        mark = json.loads((path / OWNER).read_text())
+        here = _own_mark()
+        if mark["boot"] != here["boot"]:
+            return True
+        # The ids of another namespace, such as that of a container, say nothing here.
+        return mark["namespace"] == here["namespace"] and _began(mark["pid"]) != mark["began"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return False  # no folder of ours, or one that is being made
+
+
+def _own_mark() -> dict[str, str | int]:
+    """Return what tells this process from every other process on this machine."""
+    return {
+        "pid": os.getpid(),
+        "began": _began(os.getpid()),
+        "namespace": os.readlink(_PROCESSES / "self/ns/pid"),
+        "boot": (_PROCESSES / "sys/kernel/random/boot_id").read_text().strip(),
+    }
+
+
+def _began(process: int) -> int:
+    """Return when a process began, in clock ticks since the start of the machine; -1 if there is no such process."""
+    try:
+        # The name of the program, in brackets, may contain anything.
+        return int((_PROCESSES / str(int(process)) / "stat").read_text().rpartition(")")[2].split()[19])
+    except OSError:
+        return -1
+
+
+def _processes_of(folder: Path) -> list[int]:
+    """Return the processes of this user that were started for the folder."""
+    numbers = [int(path.name) for path in _PROCESSES.iterdir() if path.name.isdecimal()]
+    return [number for number in numbers if number != os.getpid() and _is_of(number, folder)]
+
+
+def _is_of(process: int, folder: Path) -> bool:
+    try:
+        path = _PROCESSES / str(process)
+        mark = os.fsencode(f"{VARIABLE}={folder}")
+        return path.stat().st_uid == os.geteuid() and mark in (path / "environ").read_bytes().split(b"\0")
+    except OSError:
+        return False
+
+
+def _kill(process: int, folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        held = os.pidfd_open(process)  # so that no other process can get its number meanwhile
+        try:
+            if _is_of(process, folder):
+                signal.pidfd_send_signal(held, signal.SIGKILL)
+        finally:
+            os.close(held)

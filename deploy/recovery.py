@@ -1,0 +1,214 @@
+"""Plays rounds on Ray, and goes on after the death or the stall of a process, with the same numbers."""
+
+import contextlib
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from typing import Any, TypeAlias, TypeVar, final
+
+from antiphon.coordinator.checkpoint import Labels, Manifest, load_states, read_manifest
+from antiphon.coordinator.executor import Played
+from antiphon.coordinator.history import Recovery
+from antiphon.coordinator.plan.assignment import Assignment
+from antiphon.coordinator.storage import Place
+from antiphon.deploy.executor import RayExecutor
+from antiphon.errors import AntiphonError, DeadlineError, ProtocolError, TransportError, WorkerDied, WorkerStalled
+
+Result = TypeVar("Result")
+Cut: TypeAlias = Place | tuple[Mapping[str, Any], int] | None
+"""Where a run goes on after a recovery: a checkpoint's folder, states with their round, or None for the beginning."""
+
+RECOVERABLE = WorkerDied, DeadlineError, TransportError
+"""Errors of machines, processes and networks. Errors of a user's code, and wrong numbers, are none of these."""
+MAX_RECOVERIES = 20
+"""Default for the largest number of recoveries in an hour."""
+_HOUR = 3600.0
+_log = logging.getLogger("antiphon")
+
+
+@final
+class RecoveringExecutor:
+    """Plays rounds with a `RayExecutor`. Each call happens for all workers, or it is repeated from the last checkpoint.
+
+    After the death or the stall of a worker, a node or the coordinator, all workers return to the last checkpoint and
+    play the later rounds again. The caller of `play` gets the same result as without the failure. So it sees no round
+    twice. Without a checkpoint, the run returns to its beginning, or to the states that `load` got.
+    executor: this object closes it. max_recoveries: largest number of recoveries in an hour; then the error is raised.
+    0 raises every error.
+    """
+
+    def __init__(self, executor: RayExecutor, max_recoveries: int = MAX_RECOVERIES) -> None:
+        self.assignment: Assignment = executor.assignment
+        self._executor, self._max = executor, max_recoveries
+        self._recent: deque[tuple[float, str]] = deque()
+        self._cut: Cut = None
+        self._round = 0
+        self._saving: _Saving | None = None
+        self.recoveries: tuple[Recovery, ...] = ()
+
+    @property
+    def workers(self) -> Mapping[str, Any]:  # Any: Ray's actor handles have no common type
+        """The actor handle of each worker, by name. A handle stays valid when Ray starts the actor again."""
+        return self._executor.workers
+
+    @property
+    def round(self) -> int:
+        """The next round to play. Raises ProtocolError after an interrupted or failed round."""
+        return self._executor.round
+
+    @property
+    def ending(self) -> bool:
+        """Whether another process has asked the coordinator to end the run."""
+        return self._surely(lambda: self._executor.ending)
+
+    def play(self, rounds: int) -> Played:
+        """Play the next rounds. See `Executor.play`."""
+        if self._saving is not None and self._saving.done():
+            self._settle()
+        return self._surely(lambda: self._executor.play(rounds))
+
+    def states(self) -> Mapping[str, Any]:
+        """Return the states of all players, oracles and clones, by name."""
+        return self._surely(self._executor.states)
+
+    def load(self, states: Mapping[str, Any], round: int) -> None:
+        """Load states that `states` returned, by name. round: the next round to play."""
+        self._cut = states, round
+        self._executor.load(states, round)
+
+    def save(self, folder: Place, labels: Labels | None = None) -> None:
+        """Write a checkpoint into `folder`. From then on, a recovery goes on from this checkpoint."""
+        self._settle()
+        self._surely(lambda: self._executor.save(folder, labels))
+        self._cut = folder
+
+    def begin_save(self, folder: Place, labels: Labels | None = None) -> Future[Manifest]:
+        """Copy all states now, and write them while the next rounds play. See `Executor.begin_save`.
+
+        If a process dies meanwhile, the checkpoint is written again after the recovery. Call the future's `result` in
+        the thread that plays: it may have to recover the run.
+        """
+        self._settle()
+        written = self._surely(lambda: self._executor.begin_save(folder, labels))
+        self._saving = _Saving(self._settle, self._round, lambda: self._executor.begin_save(folder, labels))
+        self._saving.written, self._saving.folder = written, folder
+        return self._saving
+
+    def close(self) -> None:
+        """Stop all actors of this run. May be called twice."""
+        self._executor.close()
+
+    def __enter__(self) -> "RecoveringExecutor":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _surely(self, action: Callable[[], Result]) -> Result:
+        """Return `action()`. After a failure that can be recovered, restore the current round and try again."""
+        failure: AntiphonError | None = None
+        with contextlib.suppress(ProtocolError):  # at no boundary the action itself refuses
+            self._round = self._executor.round
+        while True:
+            try:
+                if failure is not None:
+                    self._recover(failure)
+                return action()
+            except RECOVERABLE as error:
+                self._admit(error)
+                failure = error
+
+    def _admit(self, error: AntiphonError) -> None:
+        """Count a recovery that `error` makes necessary. Raises the error instead if there were too many."""
+        now = time.monotonic()
+        while self._recent and now - self._recent[0][0] > _HOUR:
+            self._recent.popleft()
+        if len(self._recent) >= self._max:
+            if self._recent:
+                names = ", ".join(name for _, name in self._recent)
+                error.add_note(f"max_recoveries = {self._max}: the run has recovered so often within an hour ({names})")
+            raise error
+        self._recent.append((now, f"{error.worker or 'a connection'} in round {error.round}"))
+
+    def _recover(self, error: AntiphonError) -> None:
+        """Bring all workers back to the last checkpoint, and from there to the round before the failed call."""
+        began, executor, saving = time.monotonic(), self._executor, self._saving
+        executor.regroup(error.worker if isinstance(error, WorkerStalled) else "")
+        if saving is not None and saving.written.exception() is None:
+            self._conclude(saving)
+        if self._cut is not None:
+            executor.load(*_read(self._cut))
+        restored, generation = executor.round, executor.history.generation
+        seconds = round(time.monotonic() - began, 3)
+        noticed = str(error).partition(": ")[2] or str(error)
+        report = Recovery(error.worker, error.round, noticed, restored, self._round - restored, generation, seconds)
+        self.recoveries = (*self.recoveries, report)
+        executor.history.recovered(report)
+        _log.warning("recovered: %s", describe(report))
+        if (unsaved := self._saving) is not None:
+            executor.play(unsaved.round - restored)
+            unsaved.written = unsaved.again()
+        if executor.round < self._round:
+            executor.play(self._round - executor.round)
+
+    def _settle(self) -> None:
+        """Wait until the last checkpoint is written. If a death has interrupted that, recover, and write it again."""
+        while (saving := self._saving) is not None:
+            try:
+                self._surely(lambda: saving.written.result())
+            except (OSError, AntiphonError) as error:
+                self._saving = None
+                Future.set_exception(saving, error)
+                return
+            self._conclude(saving)
+
+    def _conclude(self, saving: "_Saving") -> None:
+        self._saving, self._cut = None, saving.folder
+        saving.set_result(saving.written.result())
+
+
+@final
+class _Saving(Future[Manifest]):
+    """The future of a checkpoint that is written again if a death has interrupted the writing.
+
+    settle: called before the result is read. round: next round at the time of the checkpoint. again: begins to write
+    the checkpoint again. written, folder: the writing under way, and where it writes.
+    """
+
+    written: Future[Manifest]
+    folder: Place
+
+    def __init__(self, settle: Callable[[], None], round: int, again: Callable[[], Future[Manifest]]) -> None:
+        super().__init__()
+        self._settle, self.round, self.again = settle, round, again
+
+    def done(self) -> bool:
+        """Return whether nothing is being written any more."""
+        return super().done() or self.written.done()
+
+    def result(self, timeout: float | None = None) -> Manifest:
+        """Return the manifest. Blocks until it is written."""
+        self._settle()
+        return super().result(timeout)
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """Return the exception of the writing, None if there was none. Blocks until it has ended."""
+        self._settle()
+        return super().exception(timeout)
+
+
+def describe(recovery: Recovery) -> str:
+    """Return a recovery as one sentence: who failed, when and how, which rounds are played again, how long it took."""
+    who = repr(recovery.worker) if recovery.worker else "a connection"
+    again = f"rounds {recovery.restored} to {recovery.restored + recovery.replayed - 1} are played again"
+    return (
+        f"{who} failed in round {recovery.round} ({recovery.noticed.partition('. ')[0]}); all workers went on from "
+        f"round {recovery.restored} in generation {recovery.generation} after {recovery.seconds:.1f} s; "
+        f"{again if recovery.replayed else 'no complete round is played again'}"
+    )
+
+
+def _read(cut: Place | tuple[Mapping[str, Any], int]) -> tuple[Mapping[str, Any], int]:
+    return cut if isinstance(cut, tuple) else (load_states(cut), read_manifest(cut).round)

@@ -1,0 +1,115 @@
+"""Finds NaN and infinity in tensors at almost no cost, and replaces them by finite numbers."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+from torch._utils import _flatten_dense_tensors
+
+from antiphon.errors import NonfiniteError
+from antiphon.grammars.oracle import State
+
+_WIDER = {
+    torch.float16: torch.float32,
+    torch.complex32: torch.complex64,
+    torch.float8_e4m3fn: torch.float32,
+    torch.float8_e4m3fnuz: torch.float32,
+    torch.float8_e5m2: torch.float32,
+    torch.float8_e5m2fnuz: torch.float32,
+    torch.float8_e8m0fnu: torch.float32,
+}
+"""Dtypes whose sums overflow early, or that torch cannot add: each with a wider dtype that holds the same numbers."""
+
+LARGE = 4096
+"""Number of elements from which a tensor is added by itself."""
+
+
+def may_be_wrong(dtype: torch.dtype) -> bool:
+    """Whether numbers of this dtype can be NaN or infinite. Integers and bools cannot."""
+    return dtype.is_floating_point or dtype.is_complex
+
+
+def is_finite(value: Tensor) -> bool:
+    """Whether no number of a tensor is NaN or infinite.
+
+    One sum answers it: a sum is NaN or infinite if one of its terms is. The sum of large finite numbers may overflow,
+    too. So every number is looked at if the sum is not finite.
+
+    >>> is_finite(torch.full((4,), 3e38)), is_finite(torch.tensor([1.0, float("inf")]))
+    (True, False)
+    """
+    total = _total(value)
+    return total - total == 0 or not int(wrong(value).sum())
+
+
+def all_finite(values: Sequence[Tensor]) -> bool:
+    """Whether no number of many tensors is NaN or infinite. A false alarm is possible, but no miss.
+
+    Large tensors are added one by one. Small tensors are joined first, because most of the time of a sum is its call.
+
+    >>> all_finite([torch.ones(2), torch.ones(3, 3)]), all_finite([torch.ones(2), torch.tensor(torch.nan)])
+    (True, False)
+    """
+    small, total = [], 0.0
+    try:
+        for each in values:
+            if each.numel() > LARGE:
+                total += each.sum().item()
+            else:
+                small.append(each)
+        if small:
+            total += (_flatten_dense_tensors(small) if len(small) > 1 else small[0]).sum().item()
+    except (RuntimeError, NotImplementedError):  # a dtype or a layout of which torch makes no such sum
+        return all(map(is_finite, values))
+    return total - total == 0
+
+
+def has_no_nan(value: Tensor) -> bool:
+    """Whether no number of a tensor is NaN. Infinities are allowed: a mask may hold -inf.
+
+    >>> has_no_nan(torch.tensor([-torch.inf, torch.inf])), has_no_nan(torch.tensor([torch.nan]))
+    (True, False)
+    """
+    total = _total(value)
+    return total == total or not int(wrong(value, infinity=False).sum())
+
+
+def wrong(value: Tensor, infinity: bool = True) -> Tensor:
+    """Return a bool tensor that tells which numbers of `value` are NaN or, if `infinity` is true, infinite."""
+    value = value.to_dense() if value.layout is not torch.strided else value
+    value = value.to(_WIDER.get(value.dtype, value.dtype))
+    return ~value.isfinite() if infinity else value.isnan()
+
+
+def clipped(value: Tensor, infinity: bool = True) -> Tensor:
+    """Return a copy of a tensor in which 0 replaces NaN, and the nearest finite number replaces infinity.
+
+    infinity: whether infinity is replaced, too.
+
+    >>> clipped(torch.tensor([torch.nan, -torch.inf, 2.0])).tolist() == [0.0, torch.finfo(torch.float32).min, 2.0]
+    True
+    """
+    largest = torch.finfo(value.dtype).max if infinity else torch.inf
+    return torch.nan_to_num(value.to(_WIDER.get(value.dtype, value.dtype)), 0.0, largest, -largest).to(value.dtype)
+
+
+def _total(value: Tensor) -> float | complex:
+    if value.numel() == 1:
+        return value.item()
+    wider = _WIDER.get(value.dtype)
+    return (value.sum() if wider is None else value.to(wider).sum()).item()
+
+
+def refuse_nan(states: Mapping[str, State], source: str) -> None:
+    """Raise NonfiniteError if a parameter in saved states is NaN. The message names the parameter, its owner, `source`.
+
+    states: the states of players, clones and oracles, by name. source: from where the states come, such as a folder.
+    Infinity is allowed, because a module may hold a mask of -inf.
+    """
+    for owner, state in states.items():
+        for name, value in state.get("parameters", {}).items():
+            if may_be_wrong(value.dtype) and not has_no_nan(value):
+                raise NonfiniteError(
+                    f"{source}: parameter {name!r} of {owner!r} holds NaN in {int(wrong(value, False).sum())} of "
+                    f"{value.numel()} numbers; expected none. Load an older checkpoint."
+                )
