@@ -136,8 +136,8 @@ def launch(
     one worker for each player, oracle and loss with "ray", and one worker for all with "inline".
     order, microbatches: the pipeline schedule of a round, and the number of micro-batches. The gradients are those of
     the whole batch.
-    staleness: a query may use parameters of this many rounds ago, so that rounds overlap; one number for all passes of
-    the Query graph, or one by pass. A response is the gradient at the parameters of its query. 0: the newest ones.
+    staleness: age in rounds of the parameters that queries use, for all passes of the Query graph or by pass. If it is
+    not 0, rounds overlap. A response is the gradient at the parameters of its query.
     threads: torch threads of each worker. deadline: seconds to wait for a message. checksum: which messages
     between workers carry a CRC32C, so that damaged ones are refused: all (true), none (false), or those that may cross
     a network. record: whether to record the times of all actions (`Played.recording`).
@@ -152,18 +152,9 @@ def launch(
     """
     name = run or f"{grammar.name}-{uuid.uuid4().hex[:8]}"
     apart = placement or (spread(grammar) if executor == "ray" else None)
-    assignment = assign(
-        grammar,
-        agents,
-        placement=apart,
-        seed=seed,
-        threads=threads,
-        order=order,
-        microbatches=microbatches,
-        staleness=staleness,
-        record=record,
-        on_nonfinite=on_nonfinite,
-    )
+    steps = {"order": order, "microbatches": microbatches, "staleness": staleness}
+    own = {"seed": seed, "threads": threads, "record": record, "on_nonfinite": on_nonfinite}
+    assignment = assign(grammar, agents, placement=apart, **steps, **own)
     if executor == "inline":
         return _inline(assignment, name, deadline)
     settings = {"transport": transport, "deadline": deadline, "checksum": checksum}
