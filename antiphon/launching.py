@@ -136,25 +136,24 @@ def launch(
     one worker for each player, oracle and loss with "ray", and one worker for all with "inline".
     order, microbatches: the pipeline schedule of a round, and the number of micro-batches. The gradients are those of
     the whole batch.
-    staleness: age in rounds of the parameters that queries use, for all passes of the Query graph or by pass. If it is
-    not 0, rounds overlap. A response is the gradient at the parameters of its query.
+    staleness: a query may use parameters of this many rounds ago, so that rounds overlap; one number for all passes of
+    the Query graph, or one by pass. A response is the gradient at the parameters of its query. 0: the newest ones.
     threads: torch threads of each worker. deadline: seconds to wait for a message. checksum: which messages
     between workers carry a CRC32C, so that damaged ones are refused: all (true), none (false), or those that may cross
     a network. record: whether to record the times of all actions (`Played.recording`).
     max_recoveries: with "ray", the largest number of recoveries in an hour: after the death or the stall of a process,
     the run goes on from its last checkpoint (or its beginning). 0 ends the run with an error instead. history: the file
     of the run's history (`history.jsonl` of a run folder); a run that is resumed must name its old file.
-    on_nonfinite: what happens if a value of a round becomes NaN or infinite: "fail" raises NonfiniteError, "skip-round"
-    lets nobody move in that round, "clip" replaces the value by a finite one, "warn" notes it (`Played.nonfinite`).
+    on_nonfinite: what happens if a value of a round becomes NaN or infinite (docs/rounds.md, "Numbers gone wrong").
     run: the run's name, unique on the cluster. address: address of a Ray cluster, or "local" to start Ray on this
     machine. Raises ExperimentError, ClusterError, VersionError, PlacementError, OracleError, AgentError or
     TransportError, and then leaves nothing running.
     """
     name = run or f"{grammar.name}-{uuid.uuid4().hex[:8]}"
     apart = placement or (spread(grammar) if executor == "ray" else None)
-    steps = {"order": order, "microbatches": microbatches, "staleness": staleness}
-    own = {"seed": seed, "threads": threads, "record": record, "on_nonfinite": on_nonfinite}
-    assignment = assign(grammar, agents, placement=apart, **steps, **own)
+    how: dict[str, Any] = {"order": order, "microbatches": microbatches, "staleness": staleness, "record": record}
+    how |= {"seed": seed, "threads": threads, "on_nonfinite": on_nonfinite}  # Any: settings of `assign`
+    assignment = assign(grammar, agents, placement=apart, **how)
     if executor == "inline":
         return _inline(assignment, name, deadline)
     settings = {"transport": transport, "deadline": deadline, "checksum": checksum}

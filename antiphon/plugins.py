@@ -95,7 +95,8 @@ def refuse_foreign(folder: str, table: Any, allowed: Iterable[str]) -> None:  # 
     A run folder is data: nobody who opens one shall run a function that its author chose. Code is named by
     "module:name"; also a key `runtime_env`, which lets Ray install packages. Names of the library and of installed
     plugins (entry points) are not code of the folder.
-    folder: the folder or its experiment, for the message. allowed: modules that the user allows, with all below them.
+    folder: the folder or its experiment, for the message. allowed: modules that the user allows, with everything below
+    them.
     """
     known = tuple(allowed)
     for key, name, module in _foreign(table, ""):

@@ -1,6 +1,7 @@
 """Plays rounds that overlap: a round begins before the responses and moves of the rounds before it."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import functools
+from collections.abc import Callable, Iterable, Iterator, MutableSequence
 from typing import Generic, TypeVar, final
 
 import torch
@@ -14,7 +15,6 @@ from antiphon.coordinator.plan.assignment import Assignment
 from antiphon.coordinator.plan.steps import LocalAction, Slot
 from antiphon.coordinator.program import LocalProgram
 from antiphon.coordinator.statistics import WorkerStatistics
-from antiphon.errors import AntiphonError
 from antiphon.grammars.when import Agenda, When
 from antiphon.transport.channel import Channel
 from antiphon.transport.message import Edge, Reduction
@@ -92,7 +92,7 @@ class RoundsInFlight:
     """Plays the actions of one worker if rounds overlap. It has a program, with its own values, for each such round.
 
     Round r is played by program r modulo their number. All programs share the moves and the statistics. Other threads
-    may read `cursor`.
+    may read `cursor`. `noted[0]` is set to each round that begins.
     """
 
     def __init__(
@@ -115,35 +115,32 @@ class RoundsInFlight:
         hosted.torch_alone &= all(each.torch_alone for each in self._hosted)
         self._past = hosted.past
         self._turns = Turns((action.when, action.delay, position) for position, action in enumerate(actions))
-        self.cursor, self.noted = self._programs[0].cursor, self._programs[0].noted
+        self.cursor = self._programs[0].cursor
 
     def play(self, first: int, rounds: int, brake: Brake) -> WorkerStatistics:
         """Play rounds `first` to `first + rounds - 1`, or fewer if `brake` stops them. Return statistics. Blocks.
 
-        At the end no round is in flight. Raises what `play_turn` raises.
+        At the end no round is in flight. Raises what `play_round` raises.
         """
         self.begin()
         with torch.no_grad():
-            for due, ended in self._turns.play(first, rounds, brake.passes):
-                self.noted[0] = max((round for _, round in due), default=self.noted[0])
-                play_turn([self], (((self, position), round) for position, round in due), ended)
+            for due, ended in self._turns.play(first, rounds, functools.partial(self._begins, brake)):
+                for position, round in due:
+                    with RoundCheck([self.finite(round)]).of(round, ends=False):
+                        self.step(position, round)
                 if ended is not None:
+                    RoundCheck([self.finite(ended)]).end(ended)
                     self.finish_round(ended)
         return self.end()
-
-    @property
-    def finite(self) -> FiniteCheck:
-        """The check of the values of the round that is played now."""
-        return self.finite_of(self.cursor.at[0])
-
-    def finite_of(self, round: int) -> FiniteCheck:
-        """Return the check of the values of `round`."""
-        return self._programs[round % len(self._programs)].finite
 
     def begin(self) -> None:
         """Begin a batch of rounds: replace the statistics by empty ones, and start to measure the time."""
         for each in self._programs:
             each.begin()
+
+    def finite(self, round: int) -> FiniteCheck:
+        """Return what checks the values of `round` on this worker for NaN and infinity."""
+        return self._programs[round % len(self._programs)].finite
 
     def step(self, position: int, round: int) -> None:
         """Play the action with index `position` in `round`."""
@@ -162,32 +159,19 @@ class RoundsInFlight:
 
     def end(self) -> WorkerStatistics:
         """Wait until all sent messages have left, and return the statistics of the batch."""
-        first, *others = self._programs
-        first.noted, self.cursor = self.noted, first.cursor
-        statistics = first.end()
-        for program in others:
-            for place, found in program.finite.taken().items():
-                known = statistics.nonfinite.get(place, found)
-                earlier, later = sorted((known, found), key=lambda each: each.round)
-                statistics.nonfinite[place] = earlier if known is found else earlier.again(later.count)
-        return statistics
+        return self._programs[0].end()
 
+    @property
+    def noted(self) -> MutableSequence[int]:
+        """The latest round that has begun."""
+        return self._programs[0].noted
 
-def play_turn(
-    flights: Sequence[RoundsInFlight], due: Iterable[tuple[tuple[RoundsInFlight, int], int]], ended: int | None
-) -> None:
-    """Play the actions of one turn in order. Then check the values of the round that ends with it for NaN and infinity.
+    @noted.setter
+    def noted(self, place: MutableSequence[int]) -> None:
+        self._programs[0].noted = place
 
-    flights: all workers that are played here. due: for each action its worker, its index among the actions of the
-    worker, and its round. ended: the round that ends, or None. If an action raises an error, a wrong value of its round
-    may be the cause: then it is raised instead.
-    """
-    for (flight, position), round in due:
-        try:
-            flight.step(position, round)
-        except AntiphonError:
-            with RoundCheck([each.finite_of(round) for each in flights]).of(round):
-                raise
-    if ended is not None:
-        with RoundCheck([each.finite_of(ended) for each in flights]).of(ended):
-            pass  # the values are tested at the end of the context
+    def _begins(self, brake: Brake, round: int) -> bool:
+        if not brake.passes(round):
+            return False
+        self.noted[0] = round
+        return True

@@ -18,7 +18,7 @@ from antiphon.coordinator.devices import CPU
 from antiphon.coordinator.entries import play_round
 from antiphon.coordinator.executor import Played
 from antiphon.coordinator.hosted import Hosted
-from antiphon.coordinator.in_flight import RoundsInFlight, Turns, play_turn
+from antiphon.coordinator.in_flight import RoundsInFlight, Turns
 from antiphon.coordinator.nonfinite import RoundCheck
 from antiphon.coordinator.plan.assignment import Assignment
 from antiphon.coordinator.plan.schedule import project
@@ -90,7 +90,7 @@ class InlineExecutor:
         return played
 
     def _play(self, rounds: int, interrupt: Deferred) -> Played:
-        first, check = self._boundary.last, RoundCheck([program.finite for program in self._programs])
+        first = self._boundary.last
         for program in self._programs:
             program.begin()
         for each in self._flights:
@@ -98,6 +98,7 @@ class InlineExecutor:
         if self._flights:
             self._play_overlapping(first, rounds, interrupt)
             return self._played(first)
+        check = RoundCheck([program.finite for program in self._programs])
         for round in range(first, first + rounds):
             with torch.no_grad(), check.of(round):
                 play_round(self._agenda.at(round), round)
@@ -111,14 +112,19 @@ class InlineExecutor:
 
     def _play_overlapping(self, first: int, rounds: int, interrupt: Deferred) -> None:
         for due, ended in self._turns.play(first, rounds, lambda round: round == first or not interrupt.asked):
-            with torch.no_grad():
-                play_turn(self._flights, due, ended)
+            for (flight, position), round in due:
+                with torch.no_grad(), self._check(round).of(round, ends=False):
+                    flight.step(position, round)
             if ended is None:
                 continue
+            self._check(ended).end(ended)
             if self._watch is not None:
                 self._watch(ended, dict(ChainMap(*(flight.held(ended) for flight in self._flights))))
             for flight in self._flights:
                 flight.finish_round(ended)
+
+    def _check(self, round: int) -> RoundCheck:
+        return RoundCheck([flight.finite(round) for flight in self._flights])
 
     def _played(self, first: int) -> Played:
         """End the batch of rounds that began with round `first`: audit its statistics, and return the result."""
@@ -153,6 +159,7 @@ class InlineExecutor:
 
     def save(self, folder: Place, labels: Labels | None = None) -> None:
         """Write a checkpoint into `folder`: the state of every player, agent, clone and oracle, then the manifest."""
+        self._boundary.check("save a checkpoint")  # before the folder is made
         folder = folder_at(folder)
         folder.make(above=True)
         self.begin_save(folder, labels).result()

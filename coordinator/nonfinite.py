@@ -6,7 +6,7 @@ schedule is named, on every executor.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import cast, final
 
 import torch
 from torch import Tensor
@@ -21,7 +21,7 @@ from antiphon.coordinator.shown import Shown
 from antiphon.coordinator.statistics import Nonfinite
 from antiphon.coordinator.values import flat
 from antiphon.errors import AntiphonError, NonfiniteError
-from antiphon.grammars.finite import LARGE, all_finite, clipped, has_no_nan, is_finite, may_be_wrong, wrong
+from antiphon.grammars.finite import LARGE, all_finite, clipped, has_no_nan, is_finite, may_be_wrong, sum_of, wrong
 from antiphon.grammars.query import Kind, Node
 from antiphon.grammars.response import PARAMETERS, Deliver, Map, Product, Sum
 from antiphon.transport.memory import Value
@@ -47,7 +47,8 @@ class FiniteCheck:
     cannot take NaN.
 
     values: the values of the current round by key, as the program of the worker keeps them. key: returns the key of a
-    slot. skipping: the reason why no player moves in this round; "" if the players move.
+    slot. beside: a check of this worker for other rounds, with which this one shares its findings. skipping: the reason
+    why no player moves in this round; "" if the players move.
     """
 
     def __init__(
@@ -57,18 +58,20 @@ class FiniteCheck:
         values: dict[int, Value],
         key: Callable[[Slot], int],
         actions: Sequence[LocalAction],
+        beside: "FiniteCheck | None" = None,
     ) -> None:
         self._schedule, self._grammar, self._policy = assignment.schedule, assignment.grammar, assignment.on_nonfinite
         self._hosted, self._values, self._key, self.skipping = hosted, values, key, ""
         microbatches = any(action.microbatch is not None for action in actions)
         self._at_once = microbatches or self._policy in ("clip", "skip-round")
         self._found = 0
-        self._places: dict[str, Nonfinite] = {}
+        self._places: dict[str, Nonfinite] = beside._places if beside else {}
         self._together: dict[int, Slot] = {}
         self._masks: list[int] = []
         self._several = False
         self._moved: list[_Moved] = []
-        self._total, self._apart = 0.0, False
+        self._total: float | Tensor = 0.0
+        self._apart = False
         query = self._grammar.query
         self._actions = {port for node in query.nodes if node.kind is Kind.ORACLE for port in node.inputs}
         self._shown = Shown(assignment, hosted)
@@ -111,12 +114,11 @@ class FiniteCheck:
             return None
         get = self._values.get
         found = [value for key in self._together if (value := get(key)) is not None]
+        tensors = _parts(found) if self._several else cast(list[Tensor], found)
         for moved in self._moved:
-            found += moved.small
-        if self._several:
-            found = [part(each) for value in found for each in (value if isinstance(value, tuple) else (value,))]
+            tensors += moved.small
         total, self._total = self._total, 0.0
-        right = total - total == 0 and all_finite(found) and (not self._apart or self._all_apart_are_right())
+        right = bool(total - total == 0) and all_finite(tensors) and (not self._apart or self._all_apart_are_right())
         wrong = None if right else self.search(round)
         if not right:
             self._set_masks_apart()
@@ -124,7 +126,7 @@ class FiniteCheck:
         return wrong
 
     def _all_apart_are_right(self) -> bool:
-        masks = [self._values[key] for key in self._masks if key in self._values]
+        masks = _parts([self._values[key] for key in self._masks if key in self._values])
         players = [moved.player for moved in self._moved if moved.masks]
         return all(map(has_no_nan, masks)) and all(player.not_finite() is None for player in players)
 
@@ -143,7 +145,7 @@ class FiniteCheck:
         Return the first, if the policy is "fail"; its worker is the one that made it, perhaps another one.
         """
         values = dict(self._values)
-        for position, step in enumerate(self._schedule.steps):
+        for position, step in enumerate(self._schedule.of_one_round):
             if isinstance(step, steps.Transfer) or (self._policy == "warn" and step.worker != self._hosted.worker):
                 continue  # the maker of a received value warns of it
             for slot in self._made(step):
@@ -159,7 +161,8 @@ class FiniteCheck:
 
     def taken(self) -> dict[str, Nonfinite]:
         """Return what was found since the last call, by place."""
-        found, self._places = self._places, {}
+        found = dict(self._places)
+        self._places.clear()
         return found
 
     def _tested(self, action: LocalAction, play: Play, slots: Sequence[Slot]) -> Play:
@@ -181,7 +184,7 @@ class FiniteCheck:
             play(round)
             self._moved.append(moved)
             for each in moved.large:  # now, while they are in the cache of the processor
-                self._total += each.sum().item()
+                self._total += sum_of(each)
 
         def tested(round: int) -> None:
             play(round)
@@ -203,7 +206,7 @@ class FiniteCheck:
             f"parameters of {action.player}",
             f"player {action.player!r}: its parameter {name!r}, after its move,",
         )
-        return self._tell(self._schedule.steps.index(action), action, place, who, value, round)
+        return self._tell(self._schedule.of_one_round.index(action), action, place, who, value, round)
 
     def _made(self, step: Step | LocalAction) -> Sequence[Slot]:
         """Return the values of a step that are tested. Seeds are constants; a tap, a cut and a join copy values."""
@@ -233,7 +236,7 @@ class FiniteCheck:
         return isinstance(action, steps.Follow)
 
     def _meet(self, action: LocalAction, slot: Slot, key: int, round: int) -> None:
-        value, position = self._values[key], self._schedule.steps.index(action)
+        value, position = self._values[key], self._schedule.of_one_round.index(action)
         assert not isinstance(action, steps.Send | steps.Receive)  # these make no value
         found = self._tell(position, action, repr(slot), self._who(action, slot, value), value, round)
         if found:
@@ -299,6 +302,11 @@ class FiniteCheck:
         return f"{node.kind} {node.owner!r}: its output {slot!r}{action}"
 
 
+def _parts(values: Sequence[Value]) -> list[Tensor]:
+    """Return all tensors of values, one tensor or several each. Of sharded ones, return the local shards."""
+    return [part(each) for value in values for each in (value if isinstance(value, tuple) else (value,))]
+
+
 @final
 @dataclass(frozen=True, eq=False)
 class _Moved:
@@ -321,31 +329,35 @@ class _Moved:
 
 @final
 class RoundCheck:
-    """A context for the steps of one round: at its end, the first wrong value of all its checks is raised.
+    """A context for steps of one round. At the end of a round, the first wrong value of all its checks is raised.
 
     If a step raises an error, a wrong value may be its cause: then it is raised instead.
     """
 
     def __init__(self, checks: Sequence[FiniteCheck]) -> None:
-        self._checks, self._round = tuple(checks), 0
+        self._checks, self._round, self._ends = tuple(checks), 0, True
 
-    def of(self, round: int) -> "RoundCheck":
-        """Return the context of a round."""
-        self._round = round
+    def of(self, round: int, ends: bool = True) -> "RoundCheck":
+        """Return the context of steps of a round. ends: whether the round ends with these steps."""
+        self._round, self._ends = round, ends
         return self
 
     def __enter__(self) -> None: ...
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        if error is None:
-            found = [wrong for check in self._checks if (wrong := check.settle(self._round))]
+        if error is None and self._ends:
+            self.end(self._round)
         elif isinstance(error, AntiphonError):
             found = [error] if isinstance(error, NonfiniteError) else []
             found += [wrong for check in self._checks if (wrong := check.search(self._round))]
-        else:
-            return
+            if found:
+                raise first(found) from error
+
+    def end(self, round: int) -> None:
+        """Raise the first wrong value of a round whose steps have all been played."""
+        found = [wrong for check in self._checks if (wrong := check.settle(round))]
         if found:
-            raise first(found) from error
+            raise first(found)
 
 
 def first(errors: Iterable[NonfiniteError]) -> NonfiniteError:

@@ -67,7 +67,8 @@ class LocalProgram:
             self._moves, self._joints = beside._moves, []
         self.begin()
         self._actions = actions
-        self.finite = FiniteCheck(assignment, hosted, self._values, self._key, actions)
+        checks = assignment, hosted, self._values, self._key, actions
+        self.finite = FiniteCheck(*checks, beside.finite if beside else None)
         self._plays = [self.finite.checked(action, self._compile(action)) for action in actions]
         if not keep and any(action.microbatch is not None for action in actions):
             self._drop_early()

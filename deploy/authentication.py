@@ -10,6 +10,7 @@ import secrets
 import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import ray
 
@@ -20,6 +21,8 @@ FIRST = "2.52"
 WITHOUT_TOKEN = "ANTIPHON_WITHOUT_TOKEN"
 """The environment variable that allows clusters without tokens, if its value is 1."""
 MODE, TOKEN, TOKEN_PATH = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"
+_TLS = "RAY_USE_TLS"
+_raylet: Any = ray._raylet  # Any: Ray's stub lacks what is used here, and so does a Ray without tokens
 
 
 def knows_tokens(version: str) -> bool:
@@ -41,13 +44,15 @@ def own_token(folder: Path) -> Iterator[None]:
     """Return a context in which this process and its children use Ray in token mode, with a new token.
 
     folder: where the token's file is written, which only this user can read. A token or mode in the environment is not
-    used in the context: nobody else needs to reach a Ray that this process starts for itself.
+    used in the context: nobody else needs to reach a Ray that this process starts for itself. TLS is not used either:
+    the certificates of a cluster do not name the loopback.
     """
     path = folder / "token"
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(secrets.token_hex(32))
-    before = {name: os.environ.get(name) for name in (MODE, TOKEN, TOKEN_PATH)}
-    _set({MODE: "token", TOKEN: None, TOKEN_PATH: str(path)})
+    own = {MODE: "token", TOKEN: None, TOKEN_PATH: str(path), _TLS: None}
+    before = {name: os.environ.get(name) for name in own}
+    _set(own)
     try:
         yield
     finally:
@@ -104,9 +109,7 @@ def refused_open(address: str) -> ClusterError:
 
 def in_token_mode() -> bool:
     """Return whether Ray uses tokens in this process."""
-    from ray._raylet import AuthenticationMode, get_authentication_mode
-
-    return get_authentication_mode() == AuthenticationMode.TOKEN
+    return _raylet.get_authentication_mode() == _raylet.AuthenticationMode.TOKEN
 
 
 def check_connected() -> None:
@@ -139,15 +142,13 @@ def refused(address: str, sent: bool) -> ClusterError:
 
 def _set(values: Mapping[str, str | None]) -> None:
     """Set or remove environment variables, and make Ray read its mode and token again in this process."""
-    from ray._raylet import AuthenticationTokenLoader, Config
-
     for name, value in values.items():
         if value is None:
             os.environ.pop(name, None)
         else:
             os.environ[name] = value
-    Config.initialize("")
-    AuthenticationTokenLoader.instance().reset_cache()
+    _raylet.Config.initialize("")
+    _raylet.AuthenticationTokenLoader.instance().reset_cache()
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -8,7 +8,6 @@ import json
 import os
 import runpy
 import select
-import shutil
 import signal
 import socket
 import subprocess
@@ -18,7 +17,7 @@ from typing import final
 
 import numpy as np
 
-from antiphon.deploy import fork_client
+from antiphon.deploy import fork_client, leftovers
 
 _ROOMS = tuple(f"antiphon.coordinator.{name}" for name in ("checkpoint", "connection", "program", "sharding"))
 _C, _PR_SET_PDEATHSIG = ctypes.CDLL(None), 1
@@ -73,23 +72,9 @@ def serve(listener: socket.socket) -> None:
                 _become(files, *order)
             for file in files:
                 os.close(file)
-    sweep(str(Path(listener.getsockname()).parent))
-
-
-def sweep(folder: str) -> None:
-    """Kill all processes of the Ray whose temporary folder is `folder`, and remove the folder.
-
-    Ray's control store and raylet end with their driver, but their agents and stopped processes do not. A process
-    belongs to this Ray if its command line contains the folder, whose name is unique.
-    """
-    mine = os.fsencode(folder)
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):
-            if mine in path.read_bytes() and int(path.parent.name) != os.getpid():
-                os.kill(int(path.parent.name), signal.SIGKILL)
-    shutil.rmtree(folder, ignore_errors=True)
-    if Path(folder).parent.name.startswith("antiphon-"):
-        shutil.rmtree(Path(folder).parent, ignore_errors=True)
+    if leftovers.VARIABLE in os.environ:
+        # Ray's control store and raylet end with their driver, but their agents and stopped processes do not.
+        leftovers.remove(Path(os.environ[leftovers.VARIABLE]))
 
 
 def _become(files: list[int], command: list[str], environment: dict[str, str], folder: str, group: int) -> None:

@@ -51,14 +51,19 @@ def sweep() -> list[Path]:
     """
     found = [path for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}*") if _is_left(path)]
     for path in found:
-        for _ in range(_PASSES):
-            left = _processes_of(path)
-            for process in left:
-                _kill(process, path)
-            if not left:
-                break
-        shutil.rmtree(path, ignore_errors=True)
+        remove(path)
     return found
+
+
+def remove(path: Path) -> None:
+    """Kill all processes that were started for a folder, except this one, and remove the folder."""
+    for _ in range(_PASSES):
+        left = _processes_of(path)
+        for process in left:
+            _kill(process, path)
+        if not left:
+            break
+    shutil.rmtree(path, ignore_errors=True)
 
 
 def _is_left(path: Path) -> bool:

@@ -20,6 +20,8 @@ _WIDER = {
 }
 """Dtypes whose sums overflow early, or that torch cannot add: each with a wider dtype that holds the same numbers."""
 
+_ADDED_AS = {torch.float16: torch.float32}
+"""Dtypes in which sums are made, where that of the numbers would soon overflow."""
 LARGE = 4096
 """Number of elements from which a tensor is added by itself."""
 
@@ -54,14 +56,20 @@ def all_finite(values: Sequence[Tensor]) -> bool:
     try:
         for each in values:
             if each.numel() > LARGE:
-                total += each.sum().item()
+                total += sum_of(each)
             else:
                 small.append(each)
         if small:
-            total += (_flatten_dense_tensors(small) if len(small) > 1 else small[0]).sum().item()
+            total += sum_of(_flatten_dense_tensors(small) if len(small) > 1 else small[0])
     except (RuntimeError, NotImplementedError):  # a dtype or a layout of which torch makes no such sum
         return all(map(is_finite, values))
-    return total - total == 0
+    return bool(total - total == 0)
+
+
+def sum_of(value: Tensor) -> float | Tensor:
+    """Return the sum of a tensor as a number; on a GPU as a tensor, so that the host does not wait for it."""
+    total = value.sum(dtype=_ADDED_AS.get(value.dtype))
+    return total.item() if value.is_cpu else total
 
 
 def has_no_nan(value: Tensor) -> bool:

@@ -129,15 +129,9 @@ class Experiment(Table):
 
         Raises PlacementError for a placement that is not possible.
         """
-        return assign(
-            grammar,
-            agents,
-            placement=self.placed(grammar),
-            order=self.order,
-            microbatches=self.microbatches,
-            staleness=self.staleness,
-            on_nonfinite=self.on_nonfinite,
-        ).schedule
+        settings = {"order": self.order, "microbatches": self.microbatches, "staleness": self.staleness}
+        settings |= {"on_nonfinite": self.on_nonfinite}
+        return assign(grammar, agents, placement=self.placed(grammar), **settings).schedule
 
     def launch(
         self, grammar: Grammar, agents: Mapping[str, AgentSpecification], placement: Placement | None, **more: Any

@@ -41,8 +41,8 @@ def compile_schedule(
     cadences: the rounds in which each player moves; every round by default. A transfer stands directly before the step
     that first needs its value on the receiving worker. A response is left out in rounds in which no player needs it.
     microbatches: number of slices of the batch that are queried and responded to separately. The gradients are those of
-    the whole batch. staleness: how many rounds old the parameters of queries are, for all passes or by pass.
-    vote: whether all workers vote, after the responses of a round, on whether the round is skipped.
+    the whole batch. staleness: how many rounds old the parameters of queries are, for all passes or by pass. vote:
+    whether all workers vote, after the responses of a round, on whether the round is skipped.
     Raises PlacementError for a batch that cannot be divided among micro-batches and replicas.
     """
     return _Compiler(grammar, placement, cadences or {}, order, microbatches, staleness).compile(vote)

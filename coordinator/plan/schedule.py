@@ -49,6 +49,11 @@ class Schedule:
         return {step.reduction.number: step.reduction for step in self.steps if isinstance(step, Contribute)}
 
     @functools.cached_property
+    def of_one_round(self) -> tuple[Step, ...]:
+        """All steps in the order in which one round plays them: if rounds overlap, steps with a delay come later."""
+        return tuple(sorted(self.steps, key=lambda step: step.delay))
+
+    @functools.cached_property
     def delay(self) -> int:
         """How many rounds the latest steps are behind the earliest: 0 if a round ends before the next one begins."""
         return max((step.delay for step in self.steps), default=0)

@@ -1,6 +1,7 @@
 """NaN and infinity: the first wrong value of a run is found where a naive search finds it, and each policy holds."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 import torch
@@ -14,13 +15,18 @@ from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.plan.assignment import Assignment, assign
 from antiphon.coordinator.plan.placement import spread, together
 from antiphon.coordinator.plan.steps import Query, Respond, Slot, Transfer
-from antiphon.errors import AgentError, GrammarError, NonfiniteError, RoundError
+from antiphon.envs import arrays, nature
+from antiphon.errors import AgentError, GrammarError, NonfiniteError, OracleError, RoundError
+from antiphon.experiments.load import read_experiment
 from antiphon.grammars import Factory, Grammar
 from antiphon.grammars.finite import all_finite, clipped, has_no_nan, is_finite, refuse_nan
-from antiphon.grammars.library import backprop
+from antiphon.grammars.library import backprop, dac
+from antiphon.grammars.library.networks import Policy, StateAction
 from antiphon.grammars.query import Kind
 from antiphon.grammars.response import Tap
+from antiphon.oracles import gaussian
 from antiphon.transport.message import Phase
+from rigs.environments import Misbehaving
 from rigs.games import points
 from rigs.wrong_numbers import PLACES, Refusing, SpoiltMoves, grammar
 
@@ -40,9 +46,11 @@ SEEN_AS_INFINITE = {"action", "loss", "response", "gradient"}
 """Places where infinity is wrong by itself. Elsewhere in the query phase, only what follows from it may be wrong."""
 
 
-def settled(game: Grammar, policy: str, apart: bool = False, agent: AgentSpecification = SGD) -> Assignment:
-    placement = spread(game) if apart else together(game)
-    return assign(game, agent, placement=placement, on_nonfinite=policy)  # pyright: ignore[reportArgumentType]
+def settled(
+    game: Grammar, policy: str, apart: bool = False, agent: AgentSpecification = SGD, staleness: int = 0
+) -> Assignment:
+    how: Any = {"placement": spread(game) if apart else together(game), "on_nonfinite": policy}
+    return assign(game, agent, staleness=staleness, **how)
 
 
 def naive(assignment: Assignment) -> tuple[int, int, str] | None:
@@ -57,7 +65,7 @@ def naive(assignment: Assignment) -> tuple[int, int, str] | None:
         return bool((value.isnan() if mask else ~value.isfinite()).any())
 
     def watch(round: int, held: Mapping[Slot, Tensor]) -> None:
-        for position, step in enumerate(assignment.schedule.steps):
+        for position, step in enumerate(assignment.schedule.of_one_round):
             if isinstance(step, Query | Respond) and not isinstance(response.by_name.get(step.node), Tap):
                 found.extend((round, position, step.worker) for slot in step.writes if wrong(slot, held[slot]))
 
@@ -66,14 +74,17 @@ def naive(assignment: Assignment) -> tuple[int, int, str] | None:
     return found[0] if found else None
 
 
-@pytest.mark.parametrize("apart", [False, True])
+@pytest.mark.parametrize(("apart", "staleness"), [(False, 0), (True, 0), (True, 1)])
 @pytest.mark.parametrize("wrong", WRONG)
 @pytest.mark.parametrize("place", PLACES)
-def test_the_first_wrong_value_is_named_as_a_naive_search_finds_it(place, wrong, apart):
+def test_the_first_wrong_value_is_named_as_a_naive_search_finds_it(place, wrong, apart, staleness):
     game = grammar(place, wrong, AT)
-    expected = naive(settled(game, "warn", apart))
+    expected = naive(settled(game, "warn", apart, staleness=staleness))
     assert expected is not None and expected[0] == AT
-    with InlineExecutor(settled(game, "fail", apart)) as executor, pytest.raises(NonfiniteError) as failure:
+    with (
+        InlineExecutor(settled(game, "fail", apart, staleness=staleness)) as executor,
+        pytest.raises(NonfiniteError) as failure,
+    ):
         executor.play(ROUNDS)
     told = failure.value
     assert (told.round, told.position, told.worker) == expected
@@ -114,11 +125,15 @@ def test_clipped_values_leave_every_parameter_finite(place, wrong):
         assert all(value.isfinite().all() for value in states[name]["parameters"].values())
 
 
-@pytest.mark.parametrize("apart", [False, True])
+@pytest.mark.parametrize(("apart", "staleness"), [(False, 0), (True, 0), (True, 1)])
 @pytest.mark.parametrize("place", PLACES)
-def test_in_a_skipped_round_nobody_moves_and_the_next_round_is_played(place, apart):
+def test_in_a_skipped_round_nobody_moves_and_the_next_round_is_played(place, apart, staleness):
     states = []
-    with InlineExecutor(settled(grammar(place, torch.nan, AT), "skip-round", apart)) as executor:
+    assignment = settled(grammar(place, torch.nan, AT), "skip-round", apart, staleness=staleness)
+    with InlineExecutor(assignment) as at_once:
+        for each in at_once.play(ROUNDS).skipped.values():
+            assert (each.moves, each.round) == (1, AT)
+    with InlineExecutor(assignment) as executor:
         for _ in range(ROUNDS):
             played = executor.play(1)
             states.append({name: state.get("parameters") for name, state in executor.states().items()})
@@ -220,6 +235,38 @@ def test_infinity_in_a_query_and_in_a_mask_is_no_alarm(policy):
     with InlineExecutor(settled(backprop(points(4), layers), policy)) as executor:
         played = executor.play(ROUNDS)
     assert not played.nonfinite and played.round == ROUNDS
+
+
+@pytest.mark.parametrize("policy", ["fail", "clip"])
+def test_the_mask_of_a_transformer_is_no_alarm(policy):
+    small = {"blocks": 1, "width": 8, "heads": 2, "context": 4, "batch": 3}
+    game = read_experiment("transformer", {f"transformer.{key}": value for key, value in small.items()}).build()
+    with InlineExecutor(settled(game, policy)) as executor:
+        played = executor.play(ROUNDS)
+    assert played.round == ROUNDS and not played.nonfinite
+
+
+def test_a_number_of_a_data_set_that_is_nan_is_found_in_the_round_that_draws_it():
+    x, y = torch.randn(12, 4), torch.randint(3, (12,))
+    x[7, 2] = torch.nan
+    game = backprop(arrays(x, y, batch=4, shuffle=False), {"Last": Factory.of(nn.Linear, 4, 3)})
+    with InlineExecutor(settled(game, "fail")) as executor, pytest.raises(NonfiniteError) as failure:
+        executor.play(ROUNDS)
+    assert failure.value.round == 1
+    assert "oracle 'Nature'" in str(failure.value) and "1 NaN and 0 infinite of 16 arrived" in str(failure.value)
+
+
+@pytest.mark.parametrize("policy", ["fail", "skip-round", "clip", "warn"])
+@pytest.mark.parametrize("fault", ["nan", "huge", "nan reward", "huge reward"])
+def test_an_environment_that_answers_wrong_numbers_is_refused_with_every_policy(fault, policy):
+    # Its memory would keep the number, and draw it again and again.
+    world = nature(Misbehaving, envs=2, batch=4, warmup=2, keywords={"fault": fault})
+    actor, critic = Factory.of(Policy, 3, 1, (4,)), Factory.of(StateAction, 3, 1, 1, (4,))
+    deviator, noise = Factory.of(StateAction, 3, 1, 1, (4,)), gaussian((1,), batch=2, symbol="envs")
+    game = dac(world, noise, actor, critic, deviator, act_every=1, learn_from=2)
+    with InlineExecutor(settled(game, policy)) as executor, pytest.raises(OracleError, match="Misbehaving") as failure:
+        executor.play(ROUNDS)
+    assert not isinstance(failure.value, NonfiniteError) and failure.value.worker
 
 
 class Huge(nn.Linear):

@@ -42,16 +42,18 @@ def test_a_ray_without_tokens_is_refused(version: str) -> None:
 def test_a_token_of_ones_own_is_private_and_the_environment_comes_back(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv(TOKEN, "of a cluster")
     monkeypatch.setenv(MODE, "disabled")  # a choice for a cluster
+    monkeypatch.setenv("RAY_USE_TLS", "1")
     before = os.umask(0)
     try:
         with own_token(tmp_path):
             path = Path(os.environ[TOKEN_PATH])
-            assert os.environ[MODE] == "token" and TOKEN not in os.environ
+            assert os.environ[MODE] == "token" and not {TOKEN, "RAY_USE_TLS"} & set(os.environ)
             assert path.parent == tmp_path and stat.S_IMODE(path.stat().st_mode) == 0o600
             assert len(set(path.read_text())) > 8 and len(path.read_text()) == 64
     finally:
         os.umask(before)
     assert (os.environ[TOKEN], os.environ[MODE], os.environ.get(TOKEN_PATH)) == ("of a cluster", "disabled", None)
+    assert os.environ["RAY_USE_TLS"] == "1"
 
 
 def test_a_cluster_is_asked_in_token_mode() -> None:

@@ -51,7 +51,7 @@ class Layer(nn.Linear):
         super().__init__(WIDTH, outputs)
         self.wrong, self.places = wrong, (output, gradient)
 
-    def forward(self, input: Tensor, mark: Tensor) -> Tensor:
+    def forward(self, input: Tensor, mark: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Compute the layer."""
         weight = _Spoil.apply(self.weight, mark, self.wrong) if self.places[1] else self.weight
         return spoiled(nn.functional.linear(input, weight, self.bias), mark, self.wrong, self.places[0])
@@ -64,7 +64,7 @@ class _Spoil(torch.autograd.Function):
         return value.clone()
 
     @staticmethod
-    def backward(ctx, told: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx, told: Tensor) -> tuple[Tensor, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         corner = torch.zeros_like(told, dtype=torch.bool)
         corner[0, 0] = ctx.mark[0, 0] > 0
         return torch.where(corner, ctx.wrong, told), None, None
@@ -103,9 +103,9 @@ def grammar(place: str, wrong: float = torch.nan, at: int = 2, middle: type[Laye
     nature = q.oracle("Nature", declaration)
     x, mark = nature.sample()
     hidden = q.player("First", nn.Linear, WIDTH, WIDTH)(x)
-    middle = q.player("Middle", middle, WIDTH, wrong, place == "query", place == "gradient")(hidden, mark)
-    action = q.player("Actor", Layer, 2, wrong, place == "action", False)(middle, mark)
-    played = q.player("Last", nn.Linear, WIDTH, 1)(middle)
+    twisted = q.player("Middle", middle, WIDTH, wrong, place == "query", place == "gradient")(hidden, mark)
+    action = q.player("Actor", Layer, 2, wrong, place == "action", False)(twisted, mark)
+    played = q.player("Last", nn.Linear, WIDTH, 1)(twisted)
     loss = q.loss("Loss", Factory.of(gap, wrong=wrong, here=place == "loss"))
     value = loss(played, action, nature.pay(action), mark)
 
