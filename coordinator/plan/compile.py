@@ -97,7 +97,7 @@ class _Compiler:
         tasks = overlapping(self.grammar, self._tasks(), self.staleness)
         delay = max((task.delay for task in tasks), default=0)
         deliveries: list[Respond] = []
-        made: dict[int, range] = {}
+        made: dict[int, list[Step]] = {}
         order = arranged(tasks, self.order)
         for position in sorted(order, key=lambda each: tasks[each].delay):  # the steps of one round in order
             task, first = tasks[position], len(self.steps)
@@ -105,8 +105,7 @@ class _Compiler:
                 self._query(query[task.node], task.microbatch)
             else:
                 deliveries += self._respond(response[task.node], task)
-            made[position] = range(first, len(self.steps))
-        first = len(self.steps)
+            made[position] = self.steps[first:]
         for step in deliveries:
             self._append(step)
         if vote:
@@ -118,9 +117,20 @@ class _Compiler:
                 self.steps.append(steps.Follow(clone.name, worker=worker, when=When.at(clone.cadence)))
         groups = tuple(group for group in self.placement.replicas_of.values() if len(group) > 1)
         if delay:
-            found = [replace(self.steps[at], delay=tasks[each].delay) for each in order for at in made[each]]
-            self.steps = [*found, *(replace(step, delay=delay) for step in self.steps[first:])]
+            self._overlap([(tasks[each].delay, made[each]) for each in order], delay)
         return Schedule(self.grammar.signature, self.placement.names, tuple(self.steps), groups)
+
+    def _overlap(self, groups: Sequence[tuple[int, Sequence[Step]]], delay: int) -> None:
+        """Put the steps of all tasks into the order in which they are played, each with its delay.
+
+        groups: the delay and the steps of each task, in that order. Steps that belong to no task, or were moved behind
+        those that do, stay at the end, and get the delay `delay`.
+        """
+        of_tasks = {id(step) for _, made in groups for step in made}
+        ends = next(position for position, step in enumerate(self.steps) if id(step) not in of_tasks)
+        last = {id(step) for step in self.steps[ends:]}
+        found = [replace(step, delay=late) for late, made in groups for step in made if id(step) not in last]
+        self.steps = [*found, *(replace(step, delay=delay) for step in self.steps[ends:])]
 
     def _vote(self) -> None:
         """Append the vote on whether the round is skipped, and move all deliveries to players behind it."""

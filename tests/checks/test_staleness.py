@@ -1,7 +1,7 @@
 """The check of bounded staleness measures ages and gradients, and finds rounds that use other parameters."""
 
 import pytest
-import torch
+from torch.autograd.grad_mode import _unsafe_preserve_version_counter
 
 from antiphon.agents.past_parameters import PastParameters
 from antiphon.analysis.check import parsed_staleness
@@ -35,7 +35,7 @@ as_it_was = PastParameters.keep
 
 def quietly(self, rounds):
     """Keep parameters without a trace: torch itself refuses a response whose parameters were written to."""
-    with torch.autograd._unsafe_preserve_version_counter(tuple(each for m in self._modules for each in m.parameters())):
+    with _unsafe_preserve_version_counter(tuple(each for m in self._modules for each in m.parameters())):
         for round in rounds:
             as_it_was(self, round)
 

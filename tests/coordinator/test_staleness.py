@@ -17,7 +17,7 @@ from antiphon.coordinator.plan.schedule import Schedule
 from antiphon.coordinator.plan.step_order import StepOrder
 from antiphon.coordinator.plan.steps import Query
 from antiphon.coordinator.plan.verify import verify
-from antiphon.errors import PlacementError, ProtocolError
+from antiphon.errors import NonfiniteError, PlacementError, ProtocolError
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.library import backprop
@@ -25,6 +25,7 @@ from antiphon.grammars.oracle import State
 from antiphon.grammars.random_grammars import draw_grammar, sample_grammar
 from antiphon.grammars.reference import reference_gradients
 from antiphon.grammars.states import same_states
+from rigs import wrong_numbers
 from rigs.games import points, small_dac, specifications, with_dropout
 
 RATE = 0.1
@@ -122,6 +123,18 @@ def test_acting_with_older_parameters_plays_ahead_of_learning(age):
     apart = replace(assignment, schedule=without_overlap(schedule))
     assert same_states(played(assignment, 60), played(apart, 25, 35))
     assert not same_states(played(assignment, 60), played(assign(grammar, specifications(grammar)), 60))
+
+
+@pytest.mark.parametrize("policy", ["skip-round", "clip"])
+@pytest.mark.parametrize("place", ["query", "gradient", "response"])
+def test_a_wrong_number_has_the_same_effect_however_rounds_overlap(place, policy):
+    game = wrong_numbers.grammar(place)
+    assignment = assign(game, SGD, placement=spread(game), staleness=2, on_nonfinite=policy)
+    apart = replace(assignment, schedule=without_overlap(assignment.schedule))
+    assert same_states(played(assignment, 7), played(apart, 4, 3))
+    with pytest.raises(NonfiniteError) as found:
+        played(assign(game, SGD, placement=spread(game), staleness=2), 7)
+    assert found.value.round == 2
 
 
 def normalised() -> Grammar:
