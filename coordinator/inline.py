@@ -25,6 +25,7 @@ from antiphon.coordinator.plan.steps import Receive, Send, Slot, Transfer
 from antiphon.coordinator.plan.verify import verify
 from antiphon.coordinator.program import LocalProgram
 from antiphon.coordinator.storage import Folder, Place, folder_at
+from antiphon.errors import AntiphonError
 from antiphon.grammars.oracle import State
 from antiphon.grammars.seeds import forked
 from antiphon.grammars.when import Agenda, When
@@ -93,8 +94,13 @@ class InlineExecutor:
         for program in self._programs:
             program.begin()
         for round in range(first, first + rounds):
-            with torch.no_grad(), check.of(round):
-                play_round(self._agenda.at(round), round)
+            with torch.no_grad():
+                try:
+                    play_round(self._agenda.at(round), round)
+                except AntiphonError as error:
+                    check.explain(error, round)
+                    raise
+                check.settle(round)
             if self._watch is not None:
                 self._watch(round, dict(ChainMap(*(program.held() for program in self._programs))))
             for program in self._programs:
