@@ -37,7 +37,7 @@ def unchecked() -> Iterator[None]:
     """A context without any check: for executors that are made in it, and for the rounds that they play in it."""
     with (
         patch.object(FiniteCheck, "checked", lambda _, __, play: play),
-        patch.object(RoundCheck, "__exit__", lambda *_: None),
+        patch.object(RoundCheck, "settle", lambda *_: None),
     ):
         yield
 

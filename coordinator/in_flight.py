@@ -15,6 +15,7 @@ from antiphon.coordinator.plan.assignment import Assignment
 from antiphon.coordinator.plan.steps import LocalAction, Slot
 from antiphon.coordinator.program import LocalProgram
 from antiphon.coordinator.statistics import WorkerStatistics
+from antiphon.errors import AntiphonError
 from antiphon.grammars.when import Agenda, When
 from antiphon.transport.channel import Channel
 from antiphon.transport.message import Edge, Reduction
@@ -126,10 +127,13 @@ class RoundsInFlight:
         with torch.no_grad():
             for due, ended in self._turns.play(first, rounds, functools.partial(self._begins, brake)):
                 for position, round in due:
-                    with RoundCheck([self.finite(round)]).of(round, ends=False):
+                    try:
                         self.step(position, round)
+                    except AntiphonError as error:
+                        RoundCheck([self.finite(round)]).explain(error, round)
+                        raise
                 if ended is not None:
-                    RoundCheck([self.finite(ended)]).end(ended)
+                    RoundCheck([self.finite(ended)]).settle(ended)
                     self.finish_round(ended)
         return self.end()
 

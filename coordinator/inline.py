@@ -26,6 +26,7 @@ from antiphon.coordinator.plan.steps import Receive, Send, Slot, Transfer
 from antiphon.coordinator.plan.verify import verify
 from antiphon.coordinator.program import LocalProgram
 from antiphon.coordinator.storage import Folder, Place, folder_at
+from antiphon.errors import AntiphonError
 from antiphon.grammars.oracle import State
 from antiphon.grammars.seeds import forked
 from antiphon.grammars.when import Agenda
@@ -100,8 +101,13 @@ class InlineExecutor:
             return self._played(first)
         check = RoundCheck([program.finite for program in self._programs])
         for round in range(first, first + rounds):
-            with torch.no_grad(), check.of(round):
-                play_round(self._agenda.at(round), round)
+            with torch.no_grad():
+                try:
+                    play_round(self._agenda.at(round), round)
+                except AntiphonError as error:
+                    check.explain(error, round)
+                    raise
+                check.settle(round)
             if self._watch is not None:
                 self._watch(round, dict(ChainMap(*(program.held() for program in self._programs))))
             for program in self._programs:
@@ -113,11 +119,15 @@ class InlineExecutor:
     def _play_overlapping(self, first: int, rounds: int, interrupt: Deferred) -> None:
         for due, ended in self._turns.play(first, rounds, lambda round: round == first or not interrupt.asked):
             for (flight, position), round in due:
-                with torch.no_grad(), self._check(round).of(round, ends=False):
-                    flight.step(position, round)
+                try:
+                    with torch.no_grad():
+                        flight.step(position, round)
+                except AntiphonError as error:
+                    self._check(round).explain(error, round)
+                    raise
             if ended is None:
                 continue
-            self._check(ended).end(ended)
+            self._check(ended).settle(ended)
             if self._watch is not None:
                 self._watch(ended, dict(ChainMap(*(flight.held(ended) for flight in self._flights))))
             for flight in self._flights:

@@ -71,7 +71,7 @@ class FiniteCheck:
         self._several = False
         self._moved: list[_Moved] = []
         self._total: float | Tensor = 0.0
-        self._apart = False
+        self._apart = self._moves = False
         query = self._grammar.query
         self._actions = {port for node in query.nodes if node.kind is Kind.ORACLE for port in node.inputs}
         self._shown = Shown(assignment, hosted)
@@ -93,6 +93,11 @@ class FiniteCheck:
         self._several |= any(slot.port.index == PARAMETERS for slot in later) or bool(self._hosted.shared)
         return self._tested(action, play, at_once) if at_once else play
 
+    @property
+    def tests_later(self) -> bool:
+        """Whether values or parameters of this worker are tested at the end of a round."""
+        return bool(self._together) or self._moves
+
     def vote(self, action: steps.Vote) -> Play:
         """Return a function of the round that plays a step of the vote on whether the round is skipped."""
         reads, writes, values = [*map(self._key, action.reads)], [*map(self._key, action.writes)], self._values
@@ -110,8 +115,6 @@ class FiniteCheck:
 
     def settle(self, round: int) -> NonfiniteError | None:
         """Test all values and parameters of the round together. Return the first wrong one, if the policy is "fail"."""
-        if not self._together and not self._moved:
-            return None
         get = self._values.get
         found = [value for key in self._together if (value := get(key)) is not None]
         tensors = _parts(found) if self._several else cast(list[Tensor], found)
@@ -179,6 +182,7 @@ class FiniteCheck:
     def _noted(self, action: steps.Move, play: Play) -> Play:
         moved = _Moved.of(action, self._hosted.agent_of(action.player))
         self._apart |= moved.masks
+        self._moves = not self._at_once
 
         def noted(round: int) -> None:
             play(round)
@@ -329,35 +333,24 @@ class _Moved:
 
 @final
 class RoundCheck:
-    """A context for steps of one round. At the end of a round, the first wrong value of all its checks is raised.
-
-    If a step raises an error, a wrong value may be its cause: then it is raised instead.
-    """
+    """The checks of all workers that play in one process. It raises the first wrong value that they find."""
 
     def __init__(self, checks: Sequence[FiniteCheck]) -> None:
-        self._checks, self._round, self._ends = tuple(checks), 0, True
+        self._checks = tuple(checks)
+        self._later = tuple(check for check in checks if check.tests_later)
 
-    def of(self, round: int, ends: bool = True) -> "RoundCheck":
-        """Return the context of steps of a round. ends: whether the round ends with these steps."""
-        self._round, self._ends = round, ends
-        return self
+    def settle(self, round: int) -> None:
+        """At the end of a round, test its values. Raises NonfiniteError for the first one that is wrong."""
+        found = [check.settle(round) for check in self._later]
+        if any(found):
+            raise first(filter(None, found))
 
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        if error is None and self._ends:
-            self.end(self._round)
-        elif isinstance(error, AntiphonError):
-            found = [error] if isinstance(error, NonfiniteError) else []
-            found += [wrong for check in self._checks if (wrong := check.search(self._round))]
-            if found:
-                raise first(found) from error
-
-    def end(self, round: int) -> None:
-        """Raise the first wrong value of a round whose steps have all been played."""
-        found = [wrong for check in self._checks if (wrong := check.settle(round))]
-        if found:
-            raise first(found)
+    def explain(self, error: AntiphonError, round: int) -> None:
+        """After an error of a step, raise NonfiniteError if a wrong value is its likely cause."""
+        found = [wrong for check in self._checks if (wrong := check.search(round))]
+        found += [error] if isinstance(error, NonfiniteError) else []
+        if found and first(found) is not error:
+            raise first(found) from error
 
 
 def first(errors: Iterable[NonfiniteError]) -> NonfiniteError:

@@ -25,6 +25,7 @@ from antiphon.coordinator.recording import Track, clock
 from antiphon.coordinator.statistics import RoundTally, Skipped, WorkerStatistics
 from antiphon.coordinator.streams import begun, is_of_antiphon
 from antiphon.coordinator.values import added, flat
+from antiphon.errors import AntiphonError
 from antiphon.grammars.query import Kind, Node
 from antiphon.grammars.response import Deliver, Map, Product, Seed, Sum, Tap
 from antiphon.grammars.when import Agenda
@@ -90,8 +91,12 @@ class LocalProgram:
                 if not brake.passes(round):
                     break
                 self.noted[0] = round
-                with check.of(round):
+                try:
                     play_round(self._agenda.at(round), round)
+                except AntiphonError as error:
+                    check.explain(error, round)
+                    raise
+                check.settle(round)
                 self.finish_round()
         return self.end()
 
