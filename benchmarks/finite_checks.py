@@ -29,7 +29,7 @@ from benchmarks.report import machine, options, table, write_section
 from benchmarks.round_latency import RATE, Sizes, grammar_of
 
 UNCHECKED = "no check"
-RAY_ROUNDS = 3000  # the kernel counts the time of processes in steps of 10 ms
+RAY_ROUNDS = 2000  # the kernel counts the time of processes in steps of 10 ms
 
 
 @contextmanager
