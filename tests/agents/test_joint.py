@@ -68,6 +68,7 @@ def test_a_joint_move_is_the_moves_alone_bitwise_before_and_after_a_load(optimiz
     joint = JointMove(ours)
     for group in (ours, theirs):
         move_alone(group[:1], 50)
+    saved = states(theirs)
     for round in range(6):
         joint.renew()
         assert joint._step is not None or round == 0  # then one has moved, and the others have not
