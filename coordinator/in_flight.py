@@ -8,14 +8,13 @@ import torch
 from torch import Tensor
 
 from antiphon.coordinator.brake import Brake
-from antiphon.coordinator.entries import play_round
+from antiphon.coordinator.entries import Entry
 from antiphon.coordinator.hosted import Hosted
 from antiphon.coordinator.nonfinite import FiniteCheck, RoundCheck
 from antiphon.coordinator.plan.assignment import Assignment
 from antiphon.coordinator.plan.steps import LocalAction, Slot
 from antiphon.coordinator.program import LocalProgram
 from antiphon.coordinator.statistics import WorkerStatistics
-from antiphon.errors import AntiphonError
 from antiphon.grammars.when import Agenda, When
 from antiphon.transport.channel import Channel
 from antiphon.transport.message import Edge, Reduction
@@ -127,11 +126,7 @@ class RoundsInFlight:
         with torch.no_grad():
             for due, ended in self._turns.play(first, rounds, functools.partial(self._begins, brake)):
                 for position, round in due:
-                    try:
-                        self.step(position, round)
-                    except AntiphonError as error:
-                        RoundCheck([self.finite(round)]).explain(error, round)
-                        raise
+                    RoundCheck([self.finite(round)]).play((self.entry(position, round),), round)
                 if ended is not None:
                     RoundCheck([self.finite(ended)]).settle(ended)
                     self.finish_round(ended)
@@ -146,11 +141,11 @@ class RoundsInFlight:
         """Return what checks the values of `round` on this worker for NaN and infinity."""
         return self._programs[round % len(self._programs)].finite
 
-    def step(self, position: int, round: int) -> None:
-        """Play the action with index `position` in `round`."""
+    def entry(self, position: int, round: int) -> Entry:
+        """Return the action with index `position` of `round`, which is played next."""
         entry = self._entries[round % len(self._programs)][position]
         self.cursor = entry[0]
-        play_round((entry,), round)
+        return entry
 
     def held(self, round: int) -> dict[Slot, Tensor]:
         """Return all values of `round` on this worker, by slot. `finish_round` drops these values."""

@@ -15,7 +15,6 @@ from antiphon.coordinator.background import in_background
 from antiphon.coordinator.boundary import Boundary, Deferred, checked_rounds
 from antiphon.coordinator.checkpoint import Cut, Labels, Manifest, Writer, clear, cut, write_manifest
 from antiphon.coordinator.devices import CPU
-from antiphon.coordinator.entries import play_round
 from antiphon.coordinator.executor import Played
 from antiphon.coordinator.hosted import Hosted
 from antiphon.coordinator.in_flight import RoundsInFlight, Turns
@@ -26,7 +25,6 @@ from antiphon.coordinator.plan.steps import Receive, Send, Slot, Transfer
 from antiphon.coordinator.plan.verify import verify
 from antiphon.coordinator.program import LocalProgram
 from antiphon.coordinator.storage import Folder, Place, folder_at
-from antiphon.errors import AntiphonError
 from antiphon.grammars.oracle import State
 from antiphon.grammars.seeds import forked
 from antiphon.grammars.when import Agenda
@@ -102,11 +100,7 @@ class InlineExecutor:
         check = RoundCheck([program.finite for program in self._programs])
         for round in range(first, first + rounds):
             with torch.no_grad():
-                try:
-                    play_round(self._agenda.at(round), round)
-                except AntiphonError as error:
-                    check.explain(error, round)
-                    raise
+                check.play(self._agenda.at(round), round)
                 check.settle(round)
             if self._watch is not None:
                 self._watch(round, dict(ChainMap(*(program.held() for program in self._programs))))
@@ -119,12 +113,8 @@ class InlineExecutor:
     def _play_overlapping(self, first: int, rounds: int, interrupt: Deferred) -> None:
         for due, ended in self._turns.play(first, rounds, lambda round: round == first or not interrupt.asked):
             for (flight, position), round in due:
-                try:
-                    with torch.no_grad():
-                        flight.step(position, round)
-                except AntiphonError as error:
-                    self._check(round).explain(error, round)
-                    raise
+                with torch.no_grad():
+                    self._check(round).play((flight.entry(position, round),), round)
             if ended is None:
                 continue
             self._check(ended).settle(ended)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from antiphon.agents.player import Player
 from antiphon.agents.shards import part
+from antiphon.coordinator.entries import Entry, Play, play_round
 from antiphon.coordinator.hosted import Hosted
 from antiphon.coordinator.plan import steps
 from antiphon.coordinator.plan.assignment import Assignment
@@ -33,8 +34,6 @@ _POLICIES = 'With on_nonfinite = "skip-round", "clip" or "warn" the run goes on.
 _REMEDY = f"Lower the learning rate, limit the gradients (clip_norm of the agent), or correct the data. {_POLICIES}"
 _REMEDY_OF_ORACLE = f"Correct the data, or the code of the oracle. {_POLICIES}"
 _REMEDY_OF_MOVE = "This move cannot be taken back: lower the learning rate, or limit the gradients (clip_norm)."
-
-Play = Callable[[int], None]
 
 
 @final
@@ -345,12 +344,16 @@ class RoundCheck:
         if any(found):
             raise first(filter(None, found))
 
-    def explain(self, error: AntiphonError, round: int) -> None:
-        """After an error of a step, raise NonfiniteError if a wrong value is its likely cause."""
-        found = [wrong for check in self._checks if (wrong := check.search(round))]
-        found += [error] if isinstance(error, NonfiniteError) else []
-        if found and first(found) is not error:
-            raise first(found) from error
+    def play(self, entries: Iterable[Entry], round: int) -> None:
+        """Play entries of a round. Raises what `play_round` raises, or NonfiniteError if a wrong value may be why."""
+        try:
+            play_round(entries, round)
+        except AntiphonError as error:
+            found = [wrong for check in self._checks if (wrong := check.search(round))]
+            found += [error] if isinstance(error, NonfiniteError) else []
+            if found and first(found) is not error:
+                raise first(found) from error
+            raise
 
 
 def first(errors: Iterable[NonfiniteError]) -> NonfiniteError:

@@ -13,7 +13,7 @@ from torch import Tensor
 from antiphon.agents.shards import is_sharded
 from antiphon.coordinator.brake import Brake
 from antiphon.coordinator.devices import operator_on
-from antiphon.coordinator.entries import Cursor, Entry, Play, play_round
+from antiphon.coordinator.entries import Cursor, Entry, Play
 from antiphon.coordinator.hosted import Hosted
 from antiphon.coordinator.moves import moves_of
 from antiphon.coordinator.nonfinite import FiniteCheck, RoundCheck
@@ -25,7 +25,6 @@ from antiphon.coordinator.recording import Track, clock
 from antiphon.coordinator.statistics import RoundTally, Skipped, WorkerStatistics
 from antiphon.coordinator.streams import begun, is_of_antiphon
 from antiphon.coordinator.values import added, flat
-from antiphon.errors import AntiphonError
 from antiphon.grammars.query import Kind, Node
 from antiphon.grammars.response import Deliver, Map, Product, Seed, Sum, Tap
 from antiphon.grammars.when import Agenda
@@ -82,7 +81,7 @@ class LocalProgram:
     def play(self, first: int, rounds: int, brake: Brake) -> WorkerStatistics:
         """Play rounds `first` to `first + rounds - 1`, or fewer if `brake` stops them. Return statistics. Blocks.
 
-        Raises what `play_round` raises.
+        Raises what `RoundCheck.play` raises.
         """
         self.begin()
         check = RoundCheck([self.finite])
@@ -91,11 +90,7 @@ class LocalProgram:
                 if not brake.passes(round):
                     break
                 self.noted[0] = round
-                try:
-                    play_round(self._agenda.at(round), round)
-                except AntiphonError as error:
-                    check.explain(error, round)
-                    raise
+                check.play(self._agenda.at(round), round)
                 check.settle(round)
                 self.finish_round()
         return self.end()

@@ -69,7 +69,7 @@ def test_wherever_something_draws_the_numbers_are_the_runs_own(at):
     before = streams()
     expected = losses(grammar, agent, together(grammar), 4)
     assert streams() == before
-    with mock.patch.object(inline, "play_round", disturbed):
+    with mock.patch.object(nonfinite, "play_round", disturbed):
         assert losses(grammar, agent, spread(grammar), 4) == expected
     assert losses(grammar, agent, together(grammar), 1, 3) == expected
 
