@@ -192,4 +192,5 @@ def _store() -> StoreServer:
     host = ray.util.get_node_ip_address()
     if host != "127.0.0.1":
         return StoreServer(host)
-    return StoreServer(host, Path(tempfile.mkdtemp(dir=global_worker.node.get_session_dir_path())))
+    node: Any = global_worker.node  # Any: its type is optional
+    return StoreServer(host, Path(tempfile.mkdtemp(dir=node.get_session_dir_path())))

@@ -245,7 +245,7 @@ def _status_without_token(url: str) -> int:
 
 
 def _answers_without_token(place: str) -> bool:
-    grpc: Any = grpc_utils.grpc  # Any: the library comes with Ray, and has no stubs
+    grpc: Any = vars(grpc_utils)["grpc"]  # Any: the library comes with Ray, and has no stubs
     channel = grpc.insecure_channel(place)
     if _encrypted():
         chain, key, authority = load_certs_from_env()

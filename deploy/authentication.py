@@ -22,7 +22,7 @@ WITHOUT_TOKEN = "ANTIPHON_WITHOUT_TOKEN"
 """The environment variable that allows clusters without tokens, if its value is 1."""
 MODE, TOKEN, TOKEN_PATH = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"
 _TLS = "RAY_USE_TLS"
-_raylet: Any = ray._raylet  # Any: Ray's stub lacks what is used here, and so does a Ray without tokens
+_raylet: Any = vars(ray)["_raylet"]  # Any: Ray's stub lacks what is used here, and so does a Ray without tokens
 
 
 def knows_tokens(version: str) -> bool:

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import ray
 import torch
@@ -175,7 +176,8 @@ def round_on_ray() -> str:
 
 def open_ports() -> str:
     """Check that the Ray that this process has started listens on the loopback alone."""
-    return ports_of(str(Path(global_worker.node.get_session_dir_path()).parent))
+    node: Any = global_worker.node  # Any: its type is optional
+    return ports_of(str(Path(node.get_session_dir_path()).parent))
 
 
 def without_ray() -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 import ray
@@ -114,9 +114,10 @@ def seen(found: SeveralNetworks) -> tuple[Seen, list[float]]:
     token = (found.machines.folder / "token").read_bytes()
     signature = bytes.fromhex(small("backprop").signature[:16])
     words = [token, b"antiphon.grammars", b"edges/", signature]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}  # Any: options of `Popen`
     bob = found.machines["bob"]
-    with bob.start(sys.executable, "-c", LISTENS, *[word.hex() for word in words], **pipes) as listener:
+    listening = sys.executable, "-c", LISTENS, *(word.hex() for word in words)
+    with bob.start(*listening, **pipes) as listener:
         assert listener.stdout is not None
         assert listener.stdout.readline() == "listening\n"
         losses = found.call(plays, 20)
