@@ -166,6 +166,7 @@ def play_until(sign: Path) -> int:
     ray.init(log_to_driver=False)
     with RayExecutor(what, "guarded", deadline=20.0) as run:
         sign.with_suffix(".begun").touch()
+        rounds = 0
         while not sign.exists():
             rounds = run.play(50).round
     return rounds
