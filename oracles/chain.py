@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from antiphon.grammars.joined import Joined
 from antiphon.grammars.plain import is_plain
-from antiphon.oracles.links import Kept, Link, link_of
+from antiphon.oracles.links import ChainLayer, Kept, link_of
 from antiphon.oracles.tape import Products, Tape
 from antiphon.oracles.watch import Watch
 
@@ -27,7 +27,7 @@ class ChainTape:
     Only `chain_of` makes this object. It has checked that the links in order compute the same as the module.
     """
 
-    def __init__(self, watch: Watch, links: Sequence[Link], keep: bool, recorded: Tape) -> None:
+    def __init__(self, watch: Watch, links: Sequence[ChainLayer], keep: bool, recorded: Tape) -> None:
         self._links, self._watch, self._recorded, self._by_hand = tuple(links), watch, recorded, True
         self._keep = keep
         self._widths: list[int] = []
@@ -114,7 +114,7 @@ def chain_of(
     held: list[nn.Module | None] = [function] if inputs == 1 else []
     if is_plain(function, nn.Sequential if inputs == 1 else Joined):
         held = list(function._modules.values())
-    links: list[Link | None] = []
+    links: list[ChainLayer | None] = []
     for each in held:
         links.append(link_of(each, links[-1] if links else None))
     modules, known = [each for each in held if each is not None], [each for each in links if each is not None]

@@ -16,7 +16,7 @@ Kept: TypeAlias = tuple[Tensor, ...]
 """The values that the gradients of a layer need."""
 
 
-class Link(Protocol):
+class ChainLayer(Protocol):
     """One layer of a chain."""
 
     def up(self, x: Tensor) -> tuple[Tensor, Kept]:
@@ -120,7 +120,7 @@ class Elementwise:
         return ()
 
 
-def link_of(module: nn.Module | None, before: Link | None) -> Link | None:
+def link_of(module: nn.Module | None, before: ChainLayer | None) -> ChainLayer | None:
     """Return the layer `module` of a chain. before: the layer before it, or None.
 
     Returns None unless the module is an `nn.Linear`, `nn.LayerNorm`, `nn.ReLU` or `nn.Tanh` without hooks and methods

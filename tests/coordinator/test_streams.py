@@ -12,7 +12,7 @@ from hypothesis import given, settings, strategies as st
 from numpy.random.mtrand import get_bit_generator, set_bit_generator
 from torch import nn
 
-from antiphon.coordinator import inline
+from antiphon.coordinator import nonfinite
 from antiphon.coordinator.entries import Entry, play_round
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.plan.assignment import assign
@@ -78,7 +78,7 @@ def test_a_hook_that_is_added_later_draws_the_runs_own_numbers():
     """Before that, the products of the layers are computed by hand, and nothing is seeded."""
     found = []
     for play in (play_round, disturbed):
-        with InlineExecutor(assign(wide(), seed=3)) as executor, mock.patch.object(inline, "play_round", play):
+        with InlineExecutor(assign(wide(), seed=3)) as executor, mock.patch.object(nonfinite, "play_round", play):
             executor.play(1)
             for module in executor.modules().values():
                 module.register_forward_hook(lambda _, x, y: y + torch.rand(()))
