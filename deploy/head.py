@@ -3,6 +3,7 @@
 import contextlib
 import threading
 import time
+from pathlib import Path
 from typing import Any, final
 
 import ray
@@ -60,7 +61,7 @@ class HeadWatch:
     def answers(self) -> bool:
         """Return whether Ray answers now. Blocks up to a few seconds, until the next answer of the control store."""
         end = time.monotonic() + _ANSWER
-        while not self.lost:
+        while not self.lost and not stopped_processes():
             if self.silence < 2 * _LOOK:
                 return True
             if time.monotonic() > end:
@@ -90,6 +91,21 @@ def head_watch() -> HeadWatch:
     if not _latest or _latest[0].address != address:
         _latest[:] = [HeadWatch(address)]
     return _latest[0]
+
+
+def stopped_processes() -> list[str]:
+    """Return the names of the processes of Ray that this process has started and that are stopped (SIGSTOP)."""
+    node: Any = worker._global_node  # Any: None before Ray is started
+    live = node.live_processes() if node is not None else []
+    return [name for name, process in live if _state(process.pid) == "T"]
+
+
+def _state(process: int) -> str:
+    """Return the letter of a process's state; empty if there is no such process."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return ""
 
 
 def dead_processes() -> list[str]:
