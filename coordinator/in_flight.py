@@ -126,9 +126,9 @@ class RoundsInFlight:
         with torch.no_grad():
             for due, ended in self._turns.play(first, rounds, functools.partial(self._begins, brake)):
                 for position, round in due:
-                    RoundCheck([self.finite(round)]).play((self.entry(position, round),), round)
+                    RoundCheck([self.finite_of(round)]).play((self.entry(position, round),), round)
                 if ended is not None:
-                    RoundCheck([self.finite(ended)]).settle(ended)
+                    RoundCheck([self.finite_of(ended)]).settle(ended)
                     self.finish_round(ended)
         return self.end()
 
@@ -137,9 +137,14 @@ class RoundsInFlight:
         for each in self._programs:
             each.begin()
 
-    def finite(self, round: int) -> FiniteCheck:
+    def finite_of(self, round: int) -> FiniteCheck:
         """Return what checks the values of `round` on this worker for NaN and infinity."""
         return self._programs[round % len(self._programs)].finite
+
+    @property
+    def finite(self) -> FiniteCheck:
+        """What checks the values of the round at `cursor`."""
+        return self.finite_of(self.cursor.at[0])
 
     def entry(self, position: int, round: int) -> Entry:
         """Return the action with index `position` of `round`, which is played next."""

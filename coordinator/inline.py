@@ -124,7 +124,7 @@ class InlineExecutor:
                 flight.finish_round(ended)
 
     def _check(self, round: int) -> RoundCheck:
-        return RoundCheck([flight.finite(round) for flight in self._flights])
+        return RoundCheck([flight.finite_of(round) for flight in self._flights])
 
     def _played(self, first: int) -> Played:
         """End the batch of rounds that began with round `first`: audit its statistics, and return the result."""

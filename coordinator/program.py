@@ -67,8 +67,8 @@ class LocalProgram:
             self._moves, self._joints = beside._moves, []
         self.begin()
         self._actions = actions
-        checks = assignment, hosted, self._values, self._key, actions
-        self.finite = FiniteCheck(*checks, beside.finite if beside else None)
+        found = beside.finite if beside else None
+        self.finite = FiniteCheck(assignment, hosted, self._values, self._key, actions, found)
         self._plays = [self.finite.checked(action, self._compile(action)) for action in actions]
         if not keep and any(action.microbatch is not None for action in actions):
             self._drop_early()
@@ -370,8 +370,8 @@ class LocalProgram:
         return play
 
     def _move(self, action: steps.Move) -> Play:
-        player, writes = self._hosted.agent_of(action.player), self._keys(action.writes)
-        move = self._moves[action.player]
+        player, move = self._hosted.agent_of(action.player), self._moves[action.player]
+        writes = self._keys(action.writes)
 
         def play(round: int) -> None:
             reason = self.finite.skipping or move(round)
@@ -385,8 +385,8 @@ class LocalProgram:
         return begun(self._hosted.begins_agent("agent", action.player), play)
 
     def _install(self, action: steps.Install) -> Play:
-        values, (read,), install = self._values, self._keys(action.reads), self._hosted.players[action.player].install
-        return lambda round: install(values[read])
+        values, (read,), player = self._values, self._keys(action.reads), self._hosted.players[action.player]
+        return lambda round: player.install(values[read])
 
     def _follow(self, action: steps.Follow) -> Play:
         follow = self._hosted.clones[action.clone].follow

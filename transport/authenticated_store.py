@@ -63,13 +63,13 @@ class AuthenticatedStore(Store):
         """Return whether all keys have a value."""
         return self._inner.check(keys)
 
-    def wait(self, keys: list[str], *timeout: timedelta) -> None:
+    def wait(self, keys: list[str], timeout: timedelta | None = None) -> None:
         """Wait until all keys have a value."""
-        self._inner.wait(keys, *timeout)
+        self._inner.wait(keys, *filter(None, [timeout]))
 
-    def add(self, key: str, amount: int) -> int:
+    def add(self, key: str, value: int) -> int:
         """Add to a counter, which has no code, and return its new value."""
-        return self._inner.add(key, amount)
+        return self._inner.add(key, value)
 
     def delete_key(self, key: str) -> bool:
         """Remove a key. Returns whether it was there."""

@@ -177,7 +177,7 @@ class GlooLink:
         self._greet(self.group, ranks, "all")
 
     def _greet(self, group: Any, ranks: Mapping[str, int], what: str) -> None:  # Any: a torch process group
-        mine = {peer: self._code(what, self.me, peer) for peer in ranks}
+        mine = {peer: bytearray(self._code(what, self.me, peer)) for peer in ranks}
         theirs = {peer: torch.zeros(CODE_BYTES, dtype=torch.uint8) for peer in ranks}
         works = []
         for peer, rank in ranks.items():
@@ -191,8 +191,8 @@ class GlooLink:
             if not same_code(bytes(found.tolist()), self._code(what, peer, self.me)):
                 raise stranger(self.session, self.me, peer)
 
-    def _code(self, *parts: str) -> bytearray:
-        return bytearray(code(self.session.secret, "hello", str(self.session.generation), *parts))
+    def _code(self, *parts: str) -> bytes:
+        return code(self.session.secret, "hello", str(self.session.generation), *parts)
 
     def close(self) -> None:
         """Drop the group. Its sockets and its thread end with the last reference to it."""

@@ -71,7 +71,7 @@ OTHERS = {
     "empty": nn.Sequential,
     "a norm without weights": lambda: nn.Sequential(nn.Linear(4, 3), nn.LayerNorm(3, elementwise_affine=False)),
     "a norm without bias": lambda: nn.Sequential(nn.Linear(4, 3), nn.LayerNorm(3, bias=False)),
-    "a norm of two dimensions": lambda: nn.Sequential(nn.LayerNorm((6, 4)), nn.Linear(4, 3)),
+    "a norm of two dimensions": lambda: nn.Sequential(nn.LayerNorm([6, 4]), nn.Linear(4, 3)),
 }
 
 

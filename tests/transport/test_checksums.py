@@ -67,8 +67,9 @@ def test_a_frame_without_a_checksum_is_refused_where_one_is_due_and_the_other_wa
 def process_group(address: Address, memory: str, checksum: Any) -> Pair:
     sites, ranks = {name: Site("127.0.0.1", memory=memory) for name in ("Alice", "Bob")}, {"Alice": 0, "Bob": 1}
     session, run = replace(SESSION, checksum=checksum), f"checksums {next(_runs)}"
-    made = [ProcessGroupChannel(session, me, ranks, address, [ONE], "127.0.0.1", run, sites=sites) for me in ranks]
-    return Pair(*made, lambda *_: None, lambda: None)
+    settings = ranks, address, [ONE], "127.0.0.1", run
+    alice, bob = (ProcessGroupChannel(session, me, *settings, sites=sites) for me in ranks)
+    return Pair(alice, bob, lambda *_: None, lambda: None)
 
 
 @pytest.mark.parametrize(("memory", "module"), [("", gloo), (shared_memory_domain(), shared_memory)])
