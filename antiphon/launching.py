@@ -143,7 +143,7 @@ def launch(
     a network. record: whether to record the times of all actions (`Played.recording`).
     max_recoveries: how often in an hour a run on Ray goes on from its last checkpoint, after a process has died or
     stalled. history: file of the run's history (`history.jsonl` of a run folder); a resumed run names its old file.
-    on_nonfinite: what happens if a value of a round becomes NaN or infinite (docs/rounds.md, "Numbers gone wrong").
+    on_nonfinite: what happens if a value of a round becomes NaN or infinite (docs/rounds.md, "NaN and infinity").
     run: the run's name, unique on the cluster. address: address of a Ray cluster, or "local" to start Ray on this
     machine. Raises ExperimentError, ClusterError, VersionError, PlacementError, OracleError, AgentError or
     TransportError, and then leaves nothing running.
