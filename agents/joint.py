@@ -12,9 +12,9 @@ from antiphon.grammars.oracle import State
 
 
 def joint_key(specification: AgentSpecification) -> Hashable:
-    """Return what agents that can move in one step have in common: the optimizer of torch and its arguments.
+    """Return a key that is equal for agents that can move in one step: the optimizer of torch and its arguments.
 
-    Returns None for an agent that moves alone: an agent of another kind, or one that clips or follows a schedule.
+    Returns None for an agent that must move alone: a custom agent, or an agent with clipping or a scheduler.
     """
     extras = specification.clip_norm, specification.clip_value, specification.scheduler
     alone = not specification.in_place or any(each is not None for each in extras)
@@ -25,9 +25,9 @@ def joint_key(specification: AgentSpecification) -> Hashable:
 class JointMove:
     """Moves several players with one step of one optimizer. The new parameters have the bits of separate moves.
 
-    A step has an overhead for each optimizer; for small players it takes longer than the arithmetic. Each player keeps
-    its own agent, with its own state and settings. While the settings of two agents differ, or only some players have
-    moved before, the players move one by one. All players have the same `joint_key`.
+    Each optimizer step has an overhead. For small players, this overhead takes longer than the arithmetic. Each player
+    keeps its own agent, with its own state and settings. The players move one by one while the settings of two agents
+    differ, or while only some players have moved before. All players must have the same `joint_key`.
     """
 
     def __init__(self, players: Sequence[Player]) -> None:

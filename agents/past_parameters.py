@@ -21,7 +21,7 @@ class PastParameters:
         self._live, self._modules = tuple(live.parameters()), tuple(modules)
 
     def at(self, round: int) -> nn.Module:
-        """Return the module with the parameters from the start of `round`. The same module serves later rounds, too.
+        """Return the module with the parameters from the start of `round`. Later rounds use the same module again.
 
         A negative round has the initial parameters.
         """
@@ -29,7 +29,7 @@ class PastParameters:
 
     @torch.no_grad()
     def keep(self, round: int) -> None:
-        """Copy the parameters, which are those at the start of `round`, in place of the oldest ones."""
+        """Copy the current parameters, which are those at the start of `round`, over the oldest kept parameters."""
         for own, newest in zip(self._held(round), self._live, strict=True):
             own.copy_(newest)
 

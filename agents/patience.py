@@ -1,4 +1,4 @@
-"""Calls user code with a time limit. A call that hangs cannot be ended, but it need not be waited for."""
+"""Calls user code with a time limit. A call that hangs cannot be stopped, but the caller stops waiting."""
 
 import threading
 from collections.abc import Callable
@@ -12,7 +12,7 @@ class Patience:
     """Makes one call at a time, in a thread of its own, and waits for at most `seconds`.
 
     A call that takes longer goes on in its thread. Until it returns, every further call fails at once. The first call
-    after its return fails too, because it may have changed what it was lent.
+    after its return fails too, because the late call may have changed its arguments.
     """
 
     def __init__(self, seconds: float) -> None:

@@ -136,13 +136,14 @@ def launch(
     one worker for each player, oracle and loss with "ray", and one worker for all with "inline".
     order, microbatches: the pipeline schedule of a round, and the number of micro-batches. The gradients are those of
     the whole batch.
-    staleness: a query may use parameters of this many rounds ago, so that rounds overlap; one number for all passes of
-    the Query graph, or one by pass. A response is the gradient at the parameters of its query. 0: the newest ones.
+    staleness: how many rounds old the parameters of queries are, so that rounds overlap: one number for all passes of
+    the Query graph, or one by pass. A response is the gradient at the parameters of its query. With 0, queries use the
+    newest parameters.
     threads: torch threads of each worker. deadline: seconds to wait for a message. checksum: which messages
-    between workers carry a CRC32C, so that damaged ones are refused: all (true), none (false), or those that may cross
-    a network. record: whether to record the times of all actions (`Played.recording`).
-    max_recoveries: how often in an hour a run on Ray goes on from its last checkpoint, after a process has died or
-    stalled. history: file of the run's history (`history.jsonl` of a run folder); a resumed run names its old file.
+    between workers carry a CRC32C, so that damaged messages are refused: all (true), none (false), or those that may
+    cross a network. record: whether to record the times of all actions (`Played.recording`).
+    max_recoveries: how often in an hour a run on Ray continues from its last checkpoint, after a process has died or
+    stalled. history: file of the run's history (`history.jsonl` of a run folder). For a resumed run, give its old file.
     on_nonfinite: what happens if a value of a round becomes NaN or infinite (docs/rounds.md, "NaN and infinity").
     run: the run's name, unique on the cluster. address: address of a Ray cluster, or "local" to start Ray on this
     machine. Raises ExperimentError, ClusterError, VersionError, PlacementError, OracleError, AgentError or

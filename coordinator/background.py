@@ -9,7 +9,7 @@ Result = TypeVar("Result")
 
 
 def in_background(work: Callable[[], Result]) -> Future[Result]:
-    """Call `work` in a thread of its own, and return the future of its result. The thread does not delay the exit."""
+    """Call `work` in a new thread, and return the future of its result. The process does not wait for it at exit."""
     future: Future[Result] = Future()
     future.set_running_or_notify_cancel()
 

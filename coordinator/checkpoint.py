@@ -24,11 +24,11 @@ from antiphon.grammars.oracle import State
 MANIFEST = "manifest.json"
 FORMAT = 2
 BLOCK = 2**20
-"""Bytes of a block. A large tensor of an oracle, such as a replay memory, is written in blocks of rows."""
+"""Size of a block, in bytes. A large tensor of an oracle, such as a replay memory, is written in blocks of rows."""
 _MALFORMED = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
-"""What a reader of JSON of an unexpected form raises."""
+"""The exceptions of code that reads JSON with an unexpected structure."""
 _LARGEST = 64 * 2**20
-"""Bytes that a manifest may have."""
+"""Largest size of a manifest, in bytes."""
 _LONGEST = 160
 """Longest part of a state's name that is used in a file name, in characters. File systems allow 255 bytes."""
 
@@ -42,7 +42,10 @@ class FileEntry(NamedTuple):
 
 @dataclass(frozen=True)
 class Labels:
-    """What a run adds to the manifest of its checkpoint: digest of the experiment, and metrics of its last batch."""
+    """Information that a run adds to the manifest of its checkpoint.
+
+    experiment: digest of the experiment. metrics: metrics of the last batch of rounds, by name.
+    """
 
     experiment: str = ""
     metrics: Mapping[str, float] = field(default_factory=dict)
@@ -52,8 +55,9 @@ class Labels:
 class Manifest:
     """The contents of a checkpoint's manifest.
 
-    signature: of the grammar. round: the next round to play. names: of all states. files: size and SHA-256 of every
-    other file. generation: how often the run had connected its workers. versions: of antiphon, torch and Python.
+    signature: the grammar's signature. round: the next round to play. names: the names of all states. files: size and
+    SHA-256 of every other file. generation: how often the run had connected its workers. experiment: digest of the
+    experiment. metrics: metrics of the last batch of rounds. versions: those of antiphon, torch and Python.
     """
 
     signature: str
@@ -88,7 +92,8 @@ def clear(folder: Folder) -> None:
 class Writer:
     """Writes the states of one process into the folders of its checkpoints.
 
-    A block that has not changed since the last checkpoint is linked (or copied by a remote file system), not written.
+    A block that has not changed since the last checkpoint is not written again. It becomes a hard link, or the remote
+    file system copies it.
     """
 
     def __init__(self) -> None:
@@ -98,7 +103,7 @@ class Writer:
     def write(self, folder: Folder, states: Cut, growing: Collection[str] = ()) -> dict[str, FileEntry]:
         """Write the files of all states into `folder`. Return size and SHA-256 of each file, by file name.
 
-        growing: names of the states that are written in blocks. Raises OSError.
+        growing: names of the states whose large tensors are written in blocks. Raises OSError.
         """
         before, entries, blocks = self._blocks, dict[str, FileEntry](), dict[str, FileEntry]()
         for name, (plain, tensors) in states.items():
@@ -237,7 +242,7 @@ def _load(folder: Folder, manifest: Manifest, name: str) -> State:
         return state
     except ExperimentError:
         raise
-    # The files agree with the manifest, so they were written in this way: by another version, or by hand.
+    # The files agree with the manifest, so they are not damaged: another version, or a person, wrote them like this.
     except (*_MALFORMED, RuntimeError, SafetensorError) as error:
         raise _unreadable(folder, f"the state of {name!r}", error) from error
 

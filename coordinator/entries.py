@@ -20,12 +20,12 @@ class Cursor:
         self._worker, self._actions = worker, actions
 
     def mark(self, error: AntiphonError) -> None:
-        """Give an error of the current action attributes for the worker and the round, if it has none."""
+        """Set the attributes `worker` and `round` of an error of the current action, unless they are set."""
         if not error.worker:
             error.worker, error.round = self._worker, self.at[0]
 
     def failure(self, error: BaseException) -> RoundError:
-        """Return an error of the current action, which is no AntiphonError, as a RoundError."""
+        """Return a RoundError for an exception of the current action. It names worker, round and action."""
         round, position = self.at
         return RoundError(
             f"worker {self._worker!r} failed in round {round} at step «{describe(self._actions[position])}»: "
@@ -38,7 +38,7 @@ class Cursor:
 
 
 Entry: TypeAlias = tuple[Cursor, int, Play]
-"""An action to play: the cursor of its worker, its index among the actions of the worker, and what plays it."""
+"""An action to play: the cursor of its worker, its index in the worker's actions, and the function that plays it."""
 
 
 def play_round(entries: Iterable[Entry], round: int) -> None:

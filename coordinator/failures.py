@@ -29,7 +29,7 @@ _GRACE = 2.0
 
 @dataclass(frozen=True)
 class Standing:
-    """What a worker does at this moment.
+    """The state of a worker at this moment: its round and its current action.
 
     round: the round that it plays. action: description of its current step. awaits: the worker whose message it waits
     for; empty if it waits for none. at_work: whether the action is computation, not communication.
@@ -53,7 +53,7 @@ def gather(
 
     calls: Ray's reference to each call. handles: actor handle of each worker. what: the action, for the error text.
     deadline: seconds to wait for all results; None waits without limit. hosts: known addresses of the workers' nodes,
-    for the error text. watch: asks the workers meanwhile whether they make progress.
+    for the error text. watch: checks during the wait whether the workers make progress.
     If several calls fail, raises only the most likely cause: first a dead worker, then an error in a worker's code,
     then a worker that has stalled, then a lost connection. Raises WorkerStalled for a worker that does not answer in
     time.
@@ -149,10 +149,11 @@ def _blamed(
     silent: Collection[str],
     rounds: Mapping[str, int | None],
 ) -> AntiphonError:
-    """Return the error for the worker that has let others wait: one that does not answer, or one that still computes.
+    """Return an error that names the worker for which the others waited: it does not answer, or still computes.
 
-    The worker that reached its deadline may only have waited for a worker that waited for another one. Returns `error`
-    itself if every worker answers and none computes, for example after a cable was pulled for a short time.
+    error: the error of a worker that reached its deadline. That worker may have waited for a worker that waited, too.
+    Returns `error` itself if every worker answers and none computes, for example after a cable was unplugged for a
+    short time.
     """
     computing = {name: each for name, each in standing.items() if each.at_work}
     if silent:
@@ -193,8 +194,8 @@ def _died(
     host: str = "",
     known: int | None = None,
 ) -> WorkerDied:
-    # Without its file: a worker that waits for the dead worker's message is in the round that the dead worker did not
-    # finish, or in the next one. Other workers may be behind or ahead of it.
+    # If the round is not known from the dead worker's file, it is inferred. A worker that waits for a message of the
+    # dead worker is in the round that the dead worker did not finish, or in the next round. Others may be elsewhere.
     waiting = [each.round for each in standing.values() if each.awaits == worker]
     neighbours = [error for error in failures.values() if isinstance(error, TransportError)]
     lost = [error.round for error in neighbours if repr(worker) in str(error)]
@@ -206,7 +207,7 @@ def _died(
     return WorkerDied(
         f"worker {worker!r} died in round {round}: its process{where} is gone (killed, or out of memory). "
         f"Expected it to play; of the others, {', '.join(stood) or 'none survived'}. "
-        "Start again from the last checkpoint.",
+        "Resume the run from its last checkpoint.",
         worker=worker,
         round=round,
     )
@@ -248,12 +249,12 @@ def _rank(error: Exception) -> int:
     """Return the rank of an error. The error with the lowest rank is the most likely cause."""
     if isinstance(error, RayActorError | WorkerDied):
         return 0
-    # After one death, connections break in a wave. A deadline says more: somebody has let the others wait.
+    # After one death, many connections break. A deadline tells more than a broken connection: a worker was too late.
     return 2 if isinstance(error, DeadlineError) else 3 if isinstance(error, TransportError) else 1
 
 
 def _appeared(error: Exception) -> tuple[float, int]:
-    """Return round and position of a number that is NaN or infinite: the first one is the cause. Others come later."""
+    """Return a key for sorting errors: round and position of a NonfiniteError. All other errors come after these."""
     return (error.round, error.position) if isinstance(error, NonfiniteError) else (math.inf, 0)
 
 

@@ -17,10 +17,10 @@ HISTORY = "history.jsonl"
 class Recovery:
     """A report of one recovery.
 
-    worker: the worker, or "coordinator", that died or stalled; empty if only a connection was lost. round: the round in
-    which that happened; -1 if unknown. noticed: the error that reported it. restored: the round of the checkpoint from
-    which all workers went on. replayed: number of rounds that were played again and had been complete. generation: the
-    number of the new channels. seconds: time from the notice until all workers were ready to play.
+    worker: the worker, or "coordinator", that died or stalled; empty if only a connection was lost. round: the round of
+    the failure; -1 if unknown. noticed: the text of the error. restored: the round of the checkpoint from which all
+    workers continued. replayed: number of complete rounds that were played again. generation: the number of the new
+    channels. seconds: time from the error until all workers were ready to play.
     """
 
     worker: str
@@ -34,10 +34,10 @@ class Recovery:
 
 @final
 class History:
-    """Writes the history of a run to the file `path`, one entry a line; to no file if `path` is None.
+    """Writes the history of a run to the file `path`, one entry a line. If `path` is None, no file is written.
 
-    The driver writes it. From it the coordinator gets its round and its generation, also after its own death. An older
-    file at `path` is read first, so that a run that is resumed never uses a generation twice.
+    The driver writes the history. After the coordinator's death, the new coordinator gets its generation from it. A
+    file at `path` is read first, so that a resumed run never uses a generation twice.
     Raises ExperimentError if the file is not a history, RoundError if it cannot be written.
     """
 
@@ -46,7 +46,7 @@ class History:
         self.generation = max((entry["generation"] for entry in entries), default=0)
 
     def open_generation(self) -> int:
-        """Return the number of the next generation of channels. It is on the disk before it is used."""
+        """Return the number of the next generation of channels. The number is written to the disk first."""
         self.generation += 1
         self._add("opened", durable=True)
         return self.generation
@@ -83,7 +83,7 @@ class History:
 def committed(entries: Iterable[dict[str, Any]]) -> list[range]:  # Any: JSON
     """Return the rounds that count in a history, as ranges in order. Each round stands in one range.
 
-    Rounds that were played, and later given up for an earlier state, do not count until they are played again.
+    If a run returns to an earlier state, the rounds after it do not count until they are played again.
 
     >>> committed([{"event": "played", "first": 0, "behind": 9}, {"event": "restored", "restored": 5},
     ...            {"event": "played", "first": 5, "behind": 12}])
@@ -101,7 +101,7 @@ def committed(entries: Iterable[dict[str, Any]]) -> list[range]:  # Any: JSON
 
 def read_history(path: Path) -> list[dict[str, Any]]:  # Any: JSON
     """Return the entries of the history file of a run. Raises ExperimentError if the file is not a history."""
-    # A killed driver may leave a last line that is not whole. It stands for nothing that has happened.
+    # A killed driver may leave an incomplete last line. Nothing relied on it yet, so it is removed.
     whole, _, rest = path.read_text(encoding="utf-8").rpartition("\n")
     if rest:
         with path.open("a", encoding="utf-8") as file:

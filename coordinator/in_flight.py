@@ -1,4 +1,4 @@
-"""Plays rounds that overlap: a round begins before the responses and moves of the rounds before it."""
+"""Plays rounds that overlap: a round begins before the responses and moves of earlier rounds."""
 
 import functools
 from collections.abc import Callable, Iterable, Iterator, MutableSequence
@@ -68,9 +68,9 @@ class Turns(Generic[Item]):
 
 @final
 class Copying:
-    """A channel whose received values stay valid for good: it copies each value out of the buffer of `channel`.
+    """A channel that copies each received value out of the buffer of `channel`, so that the value stays valid.
 
-    If rounds overlap, a value is read later than the next message of its edge arrives.
+    If rounds overlap, the next message of an edge may arrive before the last value of this edge is read.
     """
 
     def __init__(self, channel: Channel) -> None:
@@ -89,10 +89,11 @@ class Copying:
 
 @final
 class RoundsInFlight:
-    """Plays the actions of one worker if rounds overlap. It has a program, with its own values, for each such round.
+    """Plays the actions of one worker if rounds overlap. It has one program for each round in flight.
 
-    Round r is played by program r modulo their number. All programs share the moves and the statistics. Other threads
-    may read `cursor`. `noted[0]` is set to each round that begins.
+    Each program has its own values. Round r is played by the program with index r modulo the number of programs. All
+    programs share the moves and the statistics. Other threads may read `cursor`. `noted[0]` is the latest round that
+    has begun.
     """
 
     def __init__(
@@ -138,16 +139,16 @@ class RoundsInFlight:
             each.begin()
 
     def finite_of(self, round: int) -> FiniteCheck:
-        """Return what checks the values of `round` on this worker for NaN and infinity."""
+        """Return the object that tests the values of `round` on this worker for NaN and infinity."""
         return self._programs[round % len(self._programs)].finite
 
     @property
     def finite(self) -> FiniteCheck:
-        """What checks the values of the round at `cursor`."""
+        """The object that tests the values of the round at `cursor` for NaN and infinity."""
         return self.finite_of(self.cursor.at[0])
 
     def entry(self, position: int, round: int) -> Entry:
-        """Return the action with index `position` of `round`, which is played next."""
+        """Return the entry of the action with index `position` in `round`. The caller must play it next."""
         entry = self._entries[round % len(self._programs)][position]
         self.cursor = entry[0]
         return entry

@@ -1,4 +1,4 @@
-"""Joins moves of players on one worker: neighbouring moves with equal optimizers become one optimizer step."""
+"""Joins moves of players on one worker: successive moves with equal optimizers become one optimizer step."""
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from itertools import groupby

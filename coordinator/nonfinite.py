@@ -1,7 +1,7 @@
-"""Checks the values of a round for NaN and infinity where they are made, and does what the run's policy says.
+"""Tests the values of a round for NaN and infinity, and applies the run's policy `on_nonfinite`.
 
-Each worker checks the values that it makes. If several values of a round are wrong, the first in the order of the
-schedule is named, on every executor.
+Each worker tests the values that it makes. If several values of a round are wrong, the error names the first in the
+order of the schedule, on every executor. A value is "wrong" if it holds NaN, or infinity where that is not allowed.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -38,15 +38,15 @@ _REMEDY_OF_MOVE = "This move cannot be taken back: lower the learning rate, or l
 
 @final
 class FiniteCheck:
-    """Checks the values that one worker makes, in each round.
+    """Tests the values that one worker makes in each round.
 
-    With the policies "fail" and "warn", one test at the end of the round looks at all values together. Only if it
-    fails, all values of the round are searched. With "clip" and "skip-round", and with micro-batches, which drop values
-    early, every value is tested where it is made. An action is always tested where it is made, because an environment
-    cannot take NaN.
+    With the policies "fail" and "warn", one test at the end of the round covers all values together. Only if it fails,
+    each value of the round is tested. With "clip" and "skip-round", and with micro-batches, which drop values early,
+    every value is tested when it is made. An action is always tested when it is made, because an environment cannot
+    take NaN.
 
     values: the values of the current round by key, as the program of the worker keeps them. key: returns the key of a
-    slot. beside: a check of this worker for other rounds, with which this one shares its findings. skipping: the reason
+    slot. beside: the check of this worker for other rounds in flight; both share their findings. skipping: the reason
     why no player moves in this round; "" if the players move.
     """
 
@@ -76,7 +76,7 @@ class FiniteCheck:
         self._shown = Shown(assignment, hosted)
 
     def checked(self, action: LocalAction, play: Play) -> Play:
-        """Return a function of the round that plays an action, and then tests what must be tested at once.
+        """Return a function of the round that plays an action, and then tests the values that must be tested at once.
 
         If the round is skipped, deliveries to players and updates of clones are left out.
         """
@@ -113,7 +113,10 @@ class FiniteCheck:
         return play
 
     def settle(self, round: int) -> NonfiniteError | None:
-        """Test all values and parameters of the round together. Return the first wrong one, if the policy is "fail"."""
+        """Test all values and parameters of the round together.
+
+        Return the error of the first wrong value if the policy is "fail"; else None.
+        """
         get = self._values.get
         found = [value for key in self._together if (value := get(key)) is not None]
         tensors = _parts(found) if self._several else cast(list[Tensor], found)
@@ -133,7 +136,7 @@ class FiniteCheck:
         return all(map(has_no_nan, masks)) and all(player.not_finite() is None for player in players)
 
     def _set_masks_apart(self) -> None:
-        """From now on, test values that are rightly infinite, such as masks, by themselves: they spoil a sum."""
+        """From now on, test values that may hold infinity, such as masks, one by one: they make every sum infinite."""
         for key, slot in list(self._together.items()):
             value = self._values.get(key)
             if isinstance(value, Tensor) and not is_finite(value) and self._is_right(slot, value):
@@ -142,14 +145,15 @@ class FiniteCheck:
                 self._apart = True
 
     def search(self, round: int) -> NonfiniteError | None:
-        """Look at every value of this round on this worker, in the order of the schedule. Note what is wrong.
+        """Test every value of this round on this worker, in the order of the schedule, and note the wrong values.
 
-        Return the first, if the policy is "fail"; its worker is the one that made it, perhaps another one.
+        If the policy is "fail", return the error of the first wrong value. It names the worker that made the value,
+        which may be another worker.
         """
         values = dict(self._values)
         for position, step in enumerate(self._schedule.of_one_round):
             if isinstance(step, steps.Transfer) or (self._policy == "warn" and step.worker != self._hosted.worker):
-                continue  # the maker of a received value warns of it
+                continue  # the worker that made a received value warns about it
             for slot in self._made(step):
                 if self._policy == "warn" and slot.port in self._actions:
                     continue  # tested at once
@@ -162,7 +166,7 @@ class FiniteCheck:
         return next(filter(None, errors), None)
 
     def taken(self) -> dict[str, Nonfinite]:
-        """Return what was found since the last call, by place."""
+        """Return the findings since the last call, by the name of the wrong value or parameter."""
         found = dict(self._places)
         self._places.clear()
         return found
@@ -186,7 +190,7 @@ class FiniteCheck:
         def noted(round: int) -> None:
             play(round)
             self._moved.append(moved)
-            for each in moved.large:  # now, while they are in the cache of the processor
+            for each in moved.large:  # now, because they are in the processor's cache
                 self._total += sum_of(each)
 
         def tested(round: int) -> None:
@@ -212,7 +216,10 @@ class FiniteCheck:
         return self._tell(self._schedule.of_one_round.index(action), action, place, who, value, round)
 
     def _made(self, step: Step | LocalAction) -> Sequence[Slot]:
-        """Return the values of a step that are tested. Seeds are constants; a tap, a cut and a join copy values."""
+        """Return the values of a step that are tested.
+
+        A seed is a constant, and a tap, a cut and a join only copy values: these are not tested.
+        """
         match step:
             case steps.Query(node=name, writes=writes):
                 outputs = self._grammar.query.by_name[name].outputs
@@ -253,7 +260,7 @@ class FiniteCheck:
     def _tell(
         self, position: int, step: LocalStep, place: str, who: str, value: Value, round: int
     ) -> NonfiniteError | None:
-        """Note that a value is wrong. Return the error to raise, if the policy is to fail."""
+        """Note that a value is wrong. Return the error to raise if the run must fail; else None."""
         known = self._places.get(place)
         if known is not None:
             self._places[place] = known.again()
@@ -306,14 +313,17 @@ class FiniteCheck:
 
 
 def _parts(values: Sequence[Value]) -> list[Tensor]:
-    """Return all tensors of values, one tensor or several each. Of sharded ones, return the local shards."""
+    """Return all tensors of several values in one list. For a sharded tensor, return the local shard."""
     return [part(each) for value in values for each in (value if isinstance(value, tuple) else (value,))]
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class _Moved:
-    """A move of a player, and the player's parameters: small ones, large ones, or none if they hold a mask of -inf."""
+    """A move of a player, and the player's parameters, small and large.
+
+    masks: whether a parameter holds infinity, such as a mask of -inf. Then `small` and `large` are empty.
+    """
 
     action: steps.Move
     player: Player
@@ -332,20 +342,23 @@ class _Moved:
 
 @final
 class RoundCheck:
-    """The checks of all workers that play in one process. It raises the first wrong value that they find."""
+    """The checks of all workers in one process. Raises the error of the first wrong value that they find."""
 
     def __init__(self, checks: Sequence[FiniteCheck]) -> None:
         self._checks = tuple(checks)
         self._later = tuple(check for check in checks if check.tests_later)
 
     def settle(self, round: int) -> None:
-        """At the end of a round, test its values. Raises NonfiniteError for the first one that is wrong."""
+        """Test the values of a round at its end. Raises NonfiniteError for the first wrong value."""
         found = [check.settle(round) for check in self._later]
         if any(found):
             raise first(filter(None, found))
 
     def play(self, entries: Iterable[Entry], round: int) -> None:
-        """Play entries of a round. Raises what `play_round` raises, or NonfiniteError if a wrong value may be why."""
+        """Play entries of a round. If an entry fails and a wrong value is found, raises NonfiniteError for that value.
+
+        Otherwise raises the error of `play_round`.
+        """
         try:
             play_round(entries, round)
         except AntiphonError as error:
@@ -357,5 +370,5 @@ class RoundCheck:
 
 
 def first(errors: Iterable[NonfiniteError]) -> NonfiniteError:
-    """Return the error of the earliest round and step."""
+    """Return the error with the earliest round, and in this round the earliest step."""
     return min(errors, key=lambda error: (error.round, error.position))

@@ -17,8 +17,8 @@ from antiphon.grammars.query import Node
 class Past:
     """Holds the older parameters of the players and clones of one worker.
 
-    kept: the past parameters of each player or clone that is queried with older ones, by name. They reach back as many
-    rounds as the schedule has in flight.
+    kept: the past parameters of each player or clone that is queried with older parameters, by name. The number of
+    kept rounds is the number of rounds in flight.
     """
 
     def __init__(self, assignment: Assignment, players: Mapping[str, Player], clones: Mapping[str, Clone]) -> None:
@@ -45,7 +45,7 @@ class Past:
         return self.kept[node.owner].at(round - age) if age else None
 
     def learned(self, node: Node, round: int) -> tuple[Tensor, ...]:
-        """Return the parameters whose gradients a response to `node` asks; () if they are the newest ones."""
+        """Return the older parameters that a response to `node` differentiates by; () without older parameters."""
         older = self.module(node, round)
         return () if older is None else tuple(each for each in older.parameters() if each.requires_grad)
 

@@ -1,4 +1,4 @@
-"""The round that a worker plays, in a file that can still be read after the worker's death."""
+"""Keeps the round that a worker plays in a file, which can be read after the worker's death."""
 
 import mmap
 import os
@@ -22,9 +22,10 @@ def round_file(actor: Any) -> Path | None:  # Any: Ray's actor handles have no c
 
 
 def shared_round(path: Path | None) -> MutableSequence[int]:
-    """Return a sequence of one integer. What is written to it appears in the file at `path`.
+    """Return a sequence of one integer, the round. The file at `path` always has the same value.
 
-    The system writes the memory to the file, also if this process is killed. Without a path there is no file.
+    The operating system writes the value to the file, even if this process is killed. If `path` is None, there is no
+    file.
     """
     if path is None:
         return [-1]

@@ -21,13 +21,17 @@ _SHOWN_BY_PARAMETERS = {*ELEMENTWISE} - {"Rprop"}
 
 @final
 class Shown:
-    """Tells which values that one worker makes need no test, and which values that it reads it must test instead.
+    """Says which values that one worker makes need no test, and which values that it reads the worker must test.
 
-    A gradient that is delivered shows in the parameters that move by it. An input of a chain of linear layers, ReLU and
-    tanh shows in the output of the chain if it is NaN. An input, or a response, shows in the gradient of the chain's
-    parameters if it is NaN or infinite, unless a ReLU multiplies the response by 0; it then has no influence.
-    If a player with such a gradient reads a value, on any worker, the maker of the value does not test it. The worker
-    of the player tests it when the player's operator is not such a chain.
+    A value needs no test for NaN and infinity if they also make another tested value NaN or infinite:
+
+    - A delivered gradient makes the parameters wrong that are updated with it.
+    - An input of a chain (linear layers, ReLU, tanh) makes the output of the chain NaN if the input is NaN.
+    - An input of such a chain, or a response to it, makes the gradient of the chain's parameters wrong. The exception
+      is a response that a ReLU multiplies by 0, which has no influence.
+
+    So a worker does not test a value that a player reads, on any worker, to compute such a gradient. If the operator of
+    this player is no such chain, the player's worker tests the value instead.
     """
 
     def __init__(self, assignment: Assignment, hosted: Hosted) -> None:
@@ -42,7 +46,7 @@ class Shown:
                 self._learning.update(self._learned(step))
 
     def is_shown(self, action: LocalAction, slot: Slot) -> bool:
-        """Whether a value that an action of this worker makes needs no test here."""
+        """Return whether this worker need not test a value that one of its actions makes."""
         if slot.port in self._gradients:
             return True
         if isinstance(action, steps.Respond) and not isinstance(self._grammar.response.by_name[action.node], Product):
@@ -51,14 +55,14 @@ class Shown:
         return any(self._teaches(each, slot) or self._is_chain(each, slot) for each in readers)
 
     def to_test(self, action: LocalAction) -> Sequence[Slot]:
-        """Return the values that an action of this worker reads and that this worker must test, not their makers."""
+        """Return the values that an action reads and this worker must test, because their makers do not."""
         if not isinstance(action, steps.Query | steps.Respond):
             return ()
         taught = [slot for slot in action.reads if self._teaches(action, slot)]
         return [slot for slot in taught if not self._hosted.gray_box(*self._asked(action)).shows_nan]
 
     def _teaches(self, reader: Reader, slot: Slot) -> bool:
-        """Whether the reader's player learns from the value in the same round, by a gradient that is shown."""
+        """Return whether the reader's player learns from the value in the same round, with a gradient that shows it."""
         here = self._shared or reader.worker == self._hosted.worker
         kind = self._grammar.query.type_of(slot.port).dtype if slot.phase is Phase.QUERY else None
         floats = kind is None or kind.is_floating_point
@@ -87,7 +91,7 @@ class Shown:
             yield node.of, step.worker, step.when
 
     def _delivered(self, assignment: Assignment) -> Iterator[Port]:
-        """Yield the delivered gradients that parameters show, and the terms of the sums among them."""
+        """Yield the delivered gradients that need no test, and the terms of the sums among them."""
         for each in assignment.grammar.response.deliveries:
             if _is_shown(assignment.agents[each.player]):
                 yield each.message
@@ -96,5 +100,5 @@ class Shown:
 
 
 def _is_shown(agent: AgentSpecification) -> bool:
-    """Whether parameters show after a move that the gradient was NaN or infinite. So the gradient needs no test."""
+    """Return whether NaN or infinity in a gradient makes the parameters wrong, so that the gradient needs no test."""
     return agent.in_place and agent.optimizer in _SHOWN_BY_PARAMETERS and agent.clip_value is None

@@ -26,7 +26,7 @@ class Folder(Protocol):
         ...
 
     def make(self, above: bool = False) -> None:
-        """Make this folder, unless it exists. above: also make the folders above it that are missing."""
+        """Make this folder, unless it exists. above: also make its missing parent folders."""
         ...
 
     def write(self, name: str, data: bytes) -> None:
@@ -34,7 +34,7 @@ class Folder(Protocol):
         ...
 
     def adopt(self, name: str, other: "Folder") -> bool:
-        """Take over the file `name` of another folder without reading it. Return False if that is not possible."""
+        """Link or copy the file `name` of another folder into this folder. Return False if that is not possible."""
         ...
 
     def read(self, name: str, limit: int) -> bytes:
@@ -46,7 +46,7 @@ class Folder(Protocol):
         ...
 
     def settle(self) -> None:
-        """Return when the names of all files in this folder are safe on the disk."""
+        """Wait until the names of all files in this folder are safe on the disk."""
         ...
 
     def discard(self, name: str) -> None:
@@ -80,7 +80,7 @@ def folder_at(place: Place) -> Folder:
 
 @final
 class LocalFolder:
-    """A folder on a file system of this machine. See `Folder`."""
+    """A folder on a file system of this machine. Implements the interface `Folder`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()  # workers have another working directory
@@ -104,7 +104,7 @@ class LocalFolder:
         draft.replace(self.path / name)
 
     def adopt(self, name: str, other: Folder) -> bool:
-        """Link (hard) to a file of another local folder."""
+        """Make a hard link to the file `name` of another local folder. Return False if that is not possible."""
         if not isinstance(other, LocalFolder):
             return False
         try:
@@ -147,7 +147,7 @@ class LocalFolder:
 
 @final
 class RemoteFolder:
-    """A folder at an address of fsspec, such as a bucket. See `Folder`."""
+    """A folder at an address of fsspec, such as a bucket. Implements the interface `Folder`."""
 
     def __init__(self, system: Any, path: str, address: str) -> None:  # Any: fsspec has no types
         self._system, self._path, self.address = system, PurePosixPath(path), address
@@ -157,7 +157,7 @@ class RemoteFolder:
         return RemoteFolder(self._system, str(self._path / name), f"{self.address}/{name}")
 
     def make(self, above: bool = False) -> None:
-        """Make this folder and those above it, where the file system has folders."""
+        """Make this folder and its parents, if the file system has folders."""
         self._do(lambda: self._system.makedirs(str(self._path), exist_ok=True))
 
     def write(self, name: str, data: bytes) -> None:
@@ -165,7 +165,7 @@ class RemoteFolder:
         self._do(lambda: self._system.pipe_file(self._file(name), data))
 
     def adopt(self, name: str, other: Folder) -> bool:
-        """Let the file system copy the file."""
+        """Let the file system copy the file `name` of another folder. Return False if that is not possible."""
         if not isinstance(other, RemoteFolder) or type(other._system) is not type(self._system):
             return False
         try:
@@ -186,7 +186,7 @@ class RemoteFolder:
         return sorted(PurePosixPath(each).name for each in found)
 
     def settle(self) -> None:
-        """Do nothing: a file that was written is safe."""
+        """Do nothing: a remote file is safe when its write has returned."""
 
     def discard(self, name: str) -> None:
         """Remove a file, if it exists."""

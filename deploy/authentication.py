@@ -43,9 +43,9 @@ def check_has_tokens(version: str = ray.__version__) -> None:
 def own_token(folder: Path) -> Iterator[None]:
     """Return a context in which this process and its children use Ray in token mode, with a new token.
 
-    folder: where the token's file is written, which only this user can read. A token or mode in the environment is not
-    used in the context: nobody else needs to reach a Ray that this process starts for itself. TLS is not used either:
-    the certificates of a cluster do not name the loopback.
+    folder: where the token's file is written, which only this user can read. Inside the context, a token or mode of
+    the environment is not used, because no other process needs to reach this Ray. TLS is not used either, because the
+    certificates of a cluster do not name the loopback address.
     """
     path = folder / "token"
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
@@ -60,10 +60,10 @@ def own_token(folder: Path) -> Iterator[None]:
 
 
 def require_token(address: str) -> bool:
-    """Turn on token mode in this process, before it asks a cluster. Returns whether the cluster must use tokens.
+    """Turn on token mode in this process, before it connects to a cluster. Returns whether the cluster must use tokens.
 
-    A token's file of this user that others can read becomes private.
-    address: of the cluster, for error messages.
+    If other users can read the token's file, it is made private.
+    address: the address of the cluster, for error messages.
     Raises ClusterError if the environment turns token mode off, unless `WITHOUT_TOKEN` is 1. Then the result is false.
     Raises VersionError if Ray is too old for tokens.
     """

@@ -50,9 +50,9 @@ class ForkServer:
 
 
 def serve(listener: socket.socket) -> None:
-    """Import what workers need, and fork a process for each client, until the standard input ends.
+    """Import the modules of workers, and fork a process for each client, until the standard input ends.
 
-    Then the driver is dead: what it has left behind is removed.
+    The end of the standard input shows that the driver is dead. Its processes and temporary folder are then removed.
     listener: the socket to which clients connect. This process has one thread and uses no GPU, so forking it is safe.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is meant for the driver

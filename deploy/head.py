@@ -1,4 +1,4 @@
-"""Watches Ray's head and the node of this process, because Ray itself ends a process without them in its own words."""
+"""Watches Ray's head and the node of this process. Without this watch, Ray would end the process with its own error."""
 
 import contextlib
 import threading
@@ -25,9 +25,9 @@ _LOOK, _ANSWER = 2.0, 5.0
 class HeadWatch:
     """Asks Ray's control store (GCS) in a thread, every two seconds, whether it and the node of this process live.
 
-    address: of the control store.
+    address: the address of the control store.
 
-    A Ray that this process has started is also watched by its processes, so a killed one is noticed at once.
+    If this process has started Ray, Ray's processes are watched, too. So the death of one of them is noticed at once.
     """
 
     def __init__(self, address: str) -> None:

@@ -1,4 +1,4 @@
-"""Temporary folders that say whose they are, so that what a killed process has left can be removed later.
+"""Temporary folders that name the process that owns them, so that the folder of a killed process can be removed later.
 
 A folder is removed only if its owner is provably dead: the machine was started again since, or the process with the
 owner's id, in the same namespace of process ids, began at another time.
@@ -21,7 +21,7 @@ VARIABLE = "ANTIPHON_FOLDER"
 """The environment variable with the folder's path. It marks the processes that were started for the folder."""
 _PROCESSES = Path("/proc")
 _PASSES = 20
-"""How often to look for processes: one may have started another before it was killed."""
+"""How often to look for processes: a process may have started another one before it was killed."""
 
 
 @contextmanager
@@ -76,14 +76,14 @@ def _is_left(path: Path) -> bool:
         here = _own_mark()
         if mark["boot"] != here["boot"]:
             return True
-        # The ids of another namespace, such as that of a container, say nothing here.
+        # Process ids of another namespace, such as a container's, have no meaning in this namespace.
         return mark["namespace"] == here["namespace"] and _began(mark["pid"]) != mark["began"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return False  # no folder of ours, or one that is being made
+        return False  # the folder is not antiphon's, or it is being made
 
 
 def _own_mark() -> dict[str, str | int]:
-    """Return what tells this process from every other process on this machine."""
+    """Return the data that distinguishes this process from every other process on this machine."""
     return {
         "pid": os.getpid(),
         "began": _began(os.getpid()),

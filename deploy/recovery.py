@@ -1,4 +1,4 @@
-"""Plays rounds on Ray, and goes on after the death or the stall of a process, with the same numbers."""
+"""Plays rounds on Ray, and recovers from the death or the stall of a process, with the same numbers."""
 
 import contextlib
 import logging
@@ -18,7 +18,7 @@ from antiphon.errors import AntiphonError, DeadlineError, ProtocolError, Transpo
 
 Result = TypeVar("Result")
 Cut: TypeAlias = Place | tuple[Mapping[str, Any], int] | None
-"""Where a run goes on after a recovery: a checkpoint's folder, states with their round, or None for the beginning."""
+"""The state to which a recovery returns: a checkpoint's folder, states with their round, or None for the beginning."""
 
 RECOVERABLE = WorkerDied, DeadlineError, TransportError
 """Errors of machines, processes and networks. Errors of a user's code, and wrong numbers, are none of these."""
@@ -30,13 +30,13 @@ _log = logging.getLogger("antiphon")
 
 @final
 class RecoveringExecutor:
-    """Plays rounds with a `RayExecutor`. Each call happens for all workers, or it is repeated from the last checkpoint.
+    """Plays rounds with a `RayExecutor`. A call that fails is repeated from the last checkpoint.
 
     After the death or the stall of a worker, a node or the coordinator, all workers return to the last checkpoint and
-    play the later rounds again. The caller of `play` gets the same result as without the failure. So it sees no round
-    twice. Without a checkpoint, the run returns to its beginning, or to the states that `load` got.
-    executor: this object closes it. max_recoveries: largest number of recoveries in an hour; then the error is raised.
-    0 raises every error.
+    play the later rounds again. The caller of `play` gets the same result as without the failure, and sees no round
+    twice. If there is no checkpoint, the run returns to its beginning, or to the states that `load` got.
+    executor: the executor; it is closed with this object. max_recoveries: largest number of recoveries in an hour.
+    A further failure raises its error. With 0, every failure does.
     """
 
     def __init__(self, executor: RayExecutor, max_recoveries: int = MAX_RECOVERIES) -> None:
@@ -109,7 +109,7 @@ class RecoveringExecutor:
     def _surely(self, action: Callable[[], Result]) -> Result:
         """Return `action()`. After a failure that can be recovered, restore the current round and try again."""
         failure: AntiphonError | None = None
-        with contextlib.suppress(ProtocolError):  # at no boundary the action itself refuses
+        with contextlib.suppress(ProtocolError):  # inside a round, `action` itself raises this error
             self._round = self._executor.round
         while True:
             try:
@@ -171,10 +171,10 @@ class RecoveringExecutor:
 
 @final
 class _Saving(Future[Manifest]):
-    """The future of a checkpoint that is written again if a death has interrupted the writing.
+    """The future of a checkpoint. If a death has interrupted the writing, the checkpoint is written again.
 
     settle: called before the result is read. round: next round at the time of the checkpoint. again: begins to write
-    the checkpoint again. written, folder: the writing under way, and where it writes.
+    the checkpoint again. written: the future of the current attempt. folder: the folder of the checkpoint.
     """
 
     written: Future[Manifest]

@@ -1,4 +1,4 @@
-"""Waits for answers of actors: notices those that have stalled, and brings back those that died. Ray restarts them."""
+"""Waits for answers of Ray actors, notices stalled actors, and waits until Ray has started dead actors again."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -13,9 +13,9 @@ from antiphon.errors import WorkerDied, WorkerStalled
 Actors: TypeAlias = Mapping[str, Any]  # Any: Ray's actor handles have no common type
 
 _LOOK, _AGAIN = 1.0, 0.02
-"""Seconds between two checks of a wait, and before an actor that Ray starts again is asked again."""
+"""Seconds between two checks of a wait, and before an actor that Ray starts again is called again."""
 _NEWS = 3.0
-"""Seconds after which `check` knows whether an actor has died with the whole of Ray."""
+"""Seconds after an actor's death until `check` can tell whether all of Ray is lost."""
 START = 120.0
 """Seconds for Ray to start an actor again: with its packages, and on another node if its own is gone."""
 
@@ -68,7 +68,7 @@ def _check_pulses(pulses: dict[Any, tuple[str, float]], actors: Actors, patience
 
 
 def revive(actors: Actors, calls: Mapping[str, Callable[[], Any]], patience: float, check: Callable[[], None]) -> None:
-    """Make a call to each actor, and again after its death, until every actor has answered.
+    """Call each actor until every actor has answered. If an actor dies, call it again.
 
     An actor that neither answers nor dies within `patience` seconds is killed, so that Ray starts it again.
     calls: functions that make the call and return Ray's reference, by name of the actor. check: as for `answered`.
@@ -102,7 +102,7 @@ def revive(actors: Actors, calls: Mapping[str, Callable[[], Any]], patience: flo
 def _gone(name: str) -> WorkerDied:
     return WorkerDied(
         f"{name!r} died: its process is gone (killed, or out of memory). Expected it to answer. "
-        "Start again from the last checkpoint.",
+        "Resume the run from its last checkpoint.",
         worker=name,
     )
 

@@ -21,9 +21,9 @@ _WIDER = {
 """Dtypes whose sums overflow early, or that torch cannot add: each with a wider dtype that holds the same numbers."""
 
 _ADDED_AS = {torch.float16: torch.float32}
-"""Dtypes in which sums are made, where that of the numbers would soon overflow."""
+"""Dtypes whose sums overflow early, each with the dtype in which its numbers are added."""
 LARGE = 4096
-"""Number of elements from which a tensor is added by itself."""
+"""A tensor with more elements is added by itself, not together with others."""
 
 
 def may_be_wrong(dtype: torch.dtype) -> bool:
@@ -34,8 +34,8 @@ def may_be_wrong(dtype: torch.dtype) -> bool:
 def is_finite(value: Tensor) -> bool:
     """Whether no number of a tensor is NaN or infinite.
 
-    One sum answers it: a sum is NaN or infinite if one of its terms is. The sum of large finite numbers may overflow,
-    too. So every number is looked at if the sum is not finite.
+    One sum is enough if it is finite, because a sum is NaN or infinite if one of its terms is. If the sum is not
+    finite, every number is tested, because the sum of large finite numbers may overflow.
 
     >>> is_finite(torch.full((4,), 3e38)), is_finite(torch.tensor([1.0, float("inf")]))
     (True, False)

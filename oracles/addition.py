@@ -16,7 +16,7 @@ from antiphon.oracles.tape import Products, Tape
 class AdditionTape:
     """Computes the sum of two tensors and its gradients, without autograd.
 
-    recorded: computes them with autograd. It is used for inputs whose shapes or dtypes differ.
+    recorded: computes both with autograd, if the shapes or dtypes of the inputs differ.
     """
 
     def __init__(self, recorded: Tape) -> None:

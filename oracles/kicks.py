@@ -20,9 +20,9 @@ from antiphon.oracles.watch import Watch
 class KickTape:
     """Computes output and kick of a dense layer of kickback, and the gradients of the output, without autograd.
 
-    linear: the child with weight and bias. signs: the sign of each unit, None for a layer without a rectifier.
-    recorded: computes them with autograd. It is used if a query finds that the layer was changed, or if its weights
-    must stay coherent. Only `kick_of` makes this object.
+    linear: the submodule with weight and bias. signs: the sign of each unit; None for a layer without a rectifier.
+    recorded: computes the same with autograd, if the layer was changed, or if its weights must stay coherent. Call
+    `kick_of` to make this object.
     """
 
     def __init__(self, layer: nn.Module, linear: nn.Linear, signs: Tensor | None, recorded: Tape) -> None:
@@ -48,7 +48,7 @@ class KickTape:
     def respond(self, cotangents: Sequence[Tensor | None], toward: Sequence[int], parameters: bool) -> Products:
         """Return two tuples: the gradient of the input if `toward` is (0,), and the gradients of weight and bias.
 
-        cotangents: the gradient of the output, and one of the kick, which is not used: the kick is a constant.
+        cotangents: the gradients of output and kick. The second is not used, because the kick is a constant.
         parameters: whether the gradients of weight and bias are asked; else the second tuple is empty.
         """
         if not self._by_hand:

@@ -82,9 +82,10 @@ class Norm:
 
 
 class _Function(NamedTuple):
-    """A function as torch computes it: x -> output, the same in place of x, and its gradient.
+    """The kernels of torch for an elementwise function of x.
 
-    down: (gradient of the output, output) -> gradient of x.
+    up: x -> output. up_in_place: the same, but the output overwrites x. down: (gradient of the output, output) ->
+    gradient of x.
     """
 
     up: Callable[[Tensor], Tensor]
@@ -121,7 +122,7 @@ class Elementwise:
 
 
 def link_of(module: nn.Module | None, before: ChainLayer | None) -> ChainLayer | None:
-    """Return the layer `module` of a chain. before: the layer before it, or None.
+    """Return an object that computes the layer `module` of a chain. before: the layer before it in the chain, or None.
 
     Returns None unless the module is an `nn.Linear`, `nn.LayerNorm`, `nn.ReLU` or `nn.Tanh` without hooks and methods
     of its own, and does not work in place itself.

@@ -16,6 +16,7 @@ from torch.nn.functional import cross_entropy, mse_loss
 from antiphon.oracles.tape import Products, Tape
 
 Kept: TypeAlias = tuple[Tensor, ...]
+"""The values of a query that its gradient needs."""
 
 _nll, _nll_back = torch.ops.aten.nll_loss_forward.default, torch.ops.aten.nll_loss_backward.default
 _to_logits = torch.ops.aten._log_softmax_backward_data.default
@@ -63,10 +64,11 @@ def _discernment_back(told: Tensor, kept: Kept, index: int) -> Tensor:
 
 
 class _Kernels(NamedTuple):
-    """A loss: `query` returns the loss and values to keep, or None for inputs that it does not compute.
+    """The functions of one loss.
 
-    `respond` returns the gradient of one input, given the gradient of the loss, the kept values and the index of the
-    input. inputs: the indices for which it can do so.
+    query: returns the loss and the values to keep; None for inputs of other shapes or dtypes. respond: returns the
+    gradient of one input, given the gradient of the loss, the kept values and the index of the input. inputs: indices
+    of the inputs for which `respond` works.
     """
 
     query: Callable[[Tensor, Tensor], tuple[Tensor, Kept] | None]

@@ -12,9 +12,9 @@ from antiphon.grammars.plain import GLOBAL_HOOKS, METHODS, hooks_of, is_hooked
 class Watch:
     """Checks whether modules still compute what they computed when this object was made.
 
-    module: a module. links: modules inside it. It compares the lengths of the modules' dicts, and the identities of
-    their parameters, buffers, submodules and methods. This takes about a microsecond. Hooks on the autograd node that
-    accumulates the gradient of a parameter are not found, because torch does not show them.
+    module: a module. links: modules inside it. The check compares the lengths of the modules' dicts, and the identities
+    of their parameters, buffers, submodules and methods. It takes about a microsecond. It does not find hooks on the
+    autograd node that accumulates the gradient of a parameter, because torch does not show them.
     """
 
     def __init__(self, module: nn.Module, links: Sequence[nn.Module]) -> None:

@@ -25,7 +25,7 @@ def code(secret: bytes, *parts: str | bytes) -> bytes:
 
 
 def same_code(one: bytes, other: bytes) -> bool:
-    """Return whether two authentication codes are equal. The time this takes does not tell where they differ."""
+    """Return whether two authentication codes are equal. The duration does not depend on where they differ."""
     return hmac.compare_digest(one, other)
 
 
@@ -36,7 +36,7 @@ class AuthenticatedStore(Store):
     The code covers key and value, so a value counts under its own key only. torch's process groups read and write
     through this view too. Counters (`add`), which torch's barriers use, have no code.
     store: the store that holds the values. secret: known to the workers of the run only. me: name of this worker.
-    The caller holds the object as long as a process group uses it: torch does not keep its Python part alive.
+    The caller must keep this object as long as a process group uses it, because torch does not keep its Python part.
     written: all values that were written through this view.
     """
 

@@ -1,7 +1,8 @@
 """The command line: `antiphon list | show | check | cost | run | resume | evaluate | export | bench | doctor`, and for
 clusters `launch | status | attach | stop | manifest`.
 
-Exit codes: 2 for bad input, 1 for a failed run or a broken promise, 130 after Ctrl-C.
+Exit codes: 2 for bad input, 1 for a failed run or a broken promise, 130 after Ctrl-C, 143 for a run that was asked to
+stop, 129 for a closed terminal.
 """
 
 import atexit
@@ -234,7 +235,7 @@ def export_command(
     out: Annotated[
         Path | None, typer.Option(help="Output file: .safetensors or .pt; with --module: .pt2 (default: the name).")
     ] = None,
-    module: Annotated[bool, typer.Option("--module", help="The module by torch.export, not its state_dict.")] = False,
+    module: Annotated[bool, typer.Option("--module", help="Write the module with torch.export.")] = False,
     allow: Allowed = None,
 ) -> None:
     """Write a trained player to a file that plain PyTorch loads."""
@@ -252,7 +253,7 @@ def check_command(
     instances: Annotated[int | None, typer.Option(min=1, help="Number of random instances per family.")] = None,
     staleness: Annotated[
         str | None,
-        typer.Option(metavar="N|PASS=N", help="Measure instead games whose queries use parameters N rounds old."),
+        typer.Option(metavar="N|PASS=N", help="Measure games whose queries use parameters N rounds old."),
     ] = None,
 ) -> None:
     """Measure the promises of grammars on random instances in float64. Exit 1 if a promise is broken."""

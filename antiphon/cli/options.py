@@ -17,5 +17,5 @@ Address = Annotated[str | None, typer.Option(help=_CLUSTER)]
 Run = Annotated[str, typer.Argument(help="The run's name.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Allowed = Annotated[
-    list[str] | None, typer.Option("--allow", metavar="MODULE", help="Allow a module that the folder names.")
+    list[str] | None, typer.Option("--allow", metavar="MODULE", help="Allow the folder to run code of this module.")
 ]

@@ -64,7 +64,7 @@ class Watched:
             self._live.start()
 
     def played(self, record: Record, folder: Path) -> None:
-        """Show the metrics of a batch of rounds, and print each agent's first failure and each place of a wrong number.
+        """Show the metrics of a batch of rounds. Print each agent's first failure, and each wrong value once.
 
         On a terminal, the progress line is updated. Otherwise a new line is printed every few seconds and at the end.
         """

@@ -30,15 +30,15 @@ class Experiment(Table):
     "module:factory" for a user's function, which is called with `arguments`.
     deadline: largest time to wait for a message, in seconds. checksum: which messages between workers carry a CRC32C:
     true (all), false (none), or "between-machines". threads: number of torch threads of each worker.
-    max_recoveries: on Ray, how often in an hour the run may go on from its last checkpoint after the death or the stall
-    of a process; 0 ends it instead.
+    max_recoveries: on Ray, how often in an hour the run may continue from its last checkpoint after the death or the
+    stall of a process. With 0, the first failure ends the run.
     rounds_per_report: number of rounds in a batch; metrics are written after each batch.
     checkpoint_every, checkpoint_every_seconds: rounds and seconds after which a checkpoint is written, whichever comes
     first. checkpoint_folder: where, as an address of fsspec; empty is the run folder. keep_checkpoints: number of
     newest checkpoints to keep. keep_best: name of a metric whose best checkpoint is kept too, such as "losses/Loss".
     best_is: whether its best value is the lowest or the highest.
-    on_nonfinite: what happens if a value becomes NaN or infinite. "fail" ends the run, "skip-round" lets nobody move in
-    that round, "clip" replaces the value by a finite one, "warn" goes on. See docs/rounds.md.
+    on_nonfinite: what happens if a value becomes NaN or infinite. "fail" ends the run. "skip-round" leaves out all
+    moves of that round. "clip" replaces the value by a finite number. "warn" goes on with it. See docs/rounds.md.
     agent: settings of every player's agent (optimizer). players: settings that differ for single players, by name.
     placement: the workers on Ray and their resources.
     order: the pipeline schedule of a round; by default "zero-bubble" on several workers, else "gpipe".

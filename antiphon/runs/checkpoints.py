@@ -36,7 +36,7 @@ class Checkpoints:
         return self.folder.at(f"round-{round:09d}")
 
     def load(self, round: int | None = None, **origin: object) -> tuple[Manifest, dict[str, State]]:
-        """Load the newest complete checkpoint, or that of `round`, after a comparison with its manifest.
+        """Load the newest complete checkpoint, or that of `round`, and compare all its files with its manifest.
 
         origin: values that the manifest must have, such as `experiment` and `seed`.
         Raises ExperimentError if there is none, if it is damaged, or if it is of another run.
@@ -56,7 +56,7 @@ class Checkpoints:
         return manifest, load_states(folder)
 
     def forget_after(self, round: int) -> None:
-        """Remove all later checkpoints, and all that are incomplete."""
+        """Remove all checkpoints after `round`, and all incomplete checkpoints."""
         for each, whole in self._found().items():
             if each > round or not whole:
                 self._remove(each)
@@ -104,7 +104,7 @@ class Checkpoints:
 class Saving:
     """Writes the checkpoints of a running game while it plays.
 
-    experiment: says when a checkpoint is due, and which are kept. digest: of the experiment, for the manifest.
+    experiment: says when a checkpoint is due, and which are kept. digest: the experiment's digest, for the manifest.
     """
 
     def __init__(self, game: Launched, checkpoints: Checkpoints, experiment: Experiment, digest: str) -> None:
@@ -113,7 +113,7 @@ class Saving:
         self.continue_at(game.round)
 
     def continue_at(self, round: int) -> None:
-        """Count rounds and seconds from here. round: that of the newest checkpoint."""
+        """Count the rounds and seconds until the next checkpoint from now. round: that of the newest checkpoint."""
         self._last, self._at = time.monotonic(), round
 
     @property
@@ -145,7 +145,7 @@ class Saving:
         self.continue_at(round)
 
     def finish(self, seconds: float | None = None) -> None:
-        """Wait until the checkpoint that was begun is written, for at most `seconds`. Remove those that are too old.
+        """Wait until the checkpoint that was begun is written, for at most `seconds`. Then remove old checkpoints.
 
         Raises RoundError or another AntiphonError if it cannot be written. Its folder is then removed.
         """
@@ -161,7 +161,7 @@ class Saving:
         self._checkpoints.prune(own.keep_checkpoints, own.keep_best, own.best_is == "lowest")
 
     def poll(self) -> None:
-        """As `finish`, but return at once if the checkpoint is still being written."""
+        """Finish the checkpoint that was begun, if its writing has ended. Otherwise return at once."""
         if self._begun is not None and self._begun[1].done():
             self.finish()
 

@@ -18,7 +18,8 @@ def evaluate_folder(
     """Evaluate the newest checkpoint of a run, on episodes or data that were not used in training.
 
     path: the run folder. episodes, max_steps: replace the settings of the experiment; None keeps them.
-    allow: modules whose code the run may name, because somebody else may have made the folder; None allows all.
+    allow: modules whose code the folder's experiment may name. Other modules are refused, because another person may
+    have made the folder. None allows all.
     The result is deterministic.
     Raises ExperimentError if `path` is no run folder, if it has no complete checkpoint, or if the run cannot be
     evaluated (a user's own grammar or data).

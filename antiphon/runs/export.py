@@ -37,8 +37,8 @@ def export_player(
 
     path: the run folder. out: the file; by default the player's name, in the current folder. at: the round of the
     checkpoint; None is the newest. module: write the module itself by `torch.export`, in evaluation mode, not its
-    `state_dict`. allow: modules whose code the run may name, because somebody else may have made the folder; None
-    allows all.
+    `state_dict`. allow: modules whose code the folder's experiment may name. Other modules are refused, because another
+    person may have made the folder. None allows all.
     Raises ExperimentError if there is no such run, player or checkpoint, or if torch cannot write it.
     """
     endings = MODULE if module else STATE_DICT
@@ -106,7 +106,7 @@ def _exported(module: nn.Module, grammar: Grammar, player: str) -> bytes:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Discard what torch prints and logs while it traces: the error says what went wrong."""
+    """Discard the output and the log of torch while it traces a module. The error has the reason of a failure."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:

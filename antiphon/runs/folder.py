@@ -28,7 +28,7 @@ class RunFolder:
         self._identity = _identity(path)
 
     def close(self) -> None:
-        """Let another process continue the run. May be called twice."""
+        """Unlock the folder, so that another process can continue the run. May be called twice."""
         self._lock.close()
 
     @classmethod
@@ -161,7 +161,7 @@ def cannot_be_written(path: Path, error: Exception) -> RoundError:
     """Return the error for a run that can no longer write to `path`. error: the exception of the failed write."""
     return RoundError(
         f"{str(path)!r} cannot be written: {getattr(error, 'strerror', None) or error}. Expected room and permission "
-        "until the end of the run; free some space and start again, the last complete checkpoint is kept."
+        "until the end of the run; free some space, then resume the run: the last complete checkpoint is kept."
     )
 
 

@@ -28,7 +28,10 @@ FREE = frozenset(
         "evaluation",
     ]
 )
-"""Keys that change how, where and how long a run plays, but no number."""
+"""Keys that change how, where and how long a run plays, but no number.
+
+`on_nonfinite` changes numbers only after a value was NaN or infinite.
+"""
 
 
 def digest_of(table: Mapping[str, Any]) -> str:  # Any: TOML

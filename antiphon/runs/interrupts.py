@@ -25,15 +25,16 @@ class Interrupts:
     """A context manager that handles SIGINT, SIGTERM and SIGHUP in the main thread. It restores the old handlers.
 
     gentle: if true, the first signal only sets `asked` and prints a notice on stderr; later signals raise
-    `Interrupted`. If false, every signal raises `Interrupted`. SIGHUP stays ignored where it was (nohup). It comes from
-    a terminal that was closed, so output to the terminal is discarded from then on.
+    `Interrupted`. If false, every signal raises `Interrupted`. If SIGHUP was ignored before (nohup), it stays ignored.
+    SIGHUP says that the terminal was closed, so later output to the terminal is discarded.
     asked: the number of the first signal; 0 if none has arrived.
     """
 
     def __init__(self) -> None:
         self.asked, self.gentle = 0, False
         self._before: dict[int, Any] = {}  # Any: a handler, a number, or None
-        self._terminals = [number for number in (1, 2) if os.isatty(number)]  # after SIGHUP, they are none any more
+        # `isatty` is false after SIGHUP, so it is called now.
+        self._terminals = [number for number in (1, 2) if os.isatty(number)]
 
     def arm(self) -> None:
         """Install the signal handlers. Call this method again after Ray has started: Ray replaces that of SIGTERM."""
@@ -64,7 +65,7 @@ class Interrupts:
 
 
 def _discard(output: int) -> None:
-    """Let a file descriptor lead nowhere: a write to a terminal that was closed would fail."""
+    """Redirect a file descriptor to the null device, because a write to a closed terminal would fail."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, output)
     os.close(nowhere)

@@ -29,11 +29,11 @@ def resume_experiment(
 
     at: the round of the checkpoint to continue from; None takes the newest. changes: values of keys that decide no
     number, such as `rounds`, `executor` and `placement`. placement: see `read_experiment`. allow: modules whose code
-    the run may name, because somebody else may have made the folder; None allows all. The other arguments are as in
-    `run_experiment`.
-    Metrics, events and checkpoints of later rounds are removed, after the checkpoint was read and found whole.
-    Raises ExperimentError if the folder is not of a run or is in use, if a key may not change, or if the checkpoint is
-    damaged or of another run; then nothing is changed. Later as `run_experiment`.
+    the folder's experiment may name. Other modules are refused, because another person may have made the folder. None
+    allows all. The other arguments are those of `run_experiment`.
+    When the checkpoint has been read and found complete, metrics, events and checkpoints of later rounds are removed.
+    Raises ExperimentError if the folder is not a run folder or is in use, if a key may not change, or if the checkpoint
+    is damaged or of another run; then nothing is changed. After that, raises the errors of `run_experiment`.
     """
     check_is_run(path)
     with contextlib.closing(RunFolder.open(path)) as folder:

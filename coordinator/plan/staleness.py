@@ -1,8 +1,8 @@
-"""Bounded staleness: which queries may use older parameters, and which steps of a round may therefore come later.
+"""Bounded staleness: which queries may use older parameters, and which steps of a round may then be delayed.
 
 A query of round t with staleness N uses the parameters that its player had at the start of round t - N. So it need not
 wait for the last N moves, and rounds overlap (PipeDream-2BW: Narayanan et al., 2021, with N = 1). The responses are the
-gradients at the parameters that the queries of the same round used. This leaves the guarantee of exact rounds.
+gradients at the parameters that the queries of the same round used. The guarantee is weaker than that of exact rounds.
 """
 
 from collections.abc import Mapping, Sequence
@@ -41,7 +41,7 @@ def stale_passes(grammar: Grammar, staleness: Staleness) -> Mapping[str, int]:
 
 
 def weaker(grammar: Grammar, staleness: Staleness) -> str:
-    """Return in one line how much weaker the guarantee is than that of exact rounds; "" without staleness."""
+    """Return one line that says how staleness weakens the guarantee of exact rounds; "" without staleness."""
     told = [
         f"{age} round{'s' * (age > 1)} old in pass {name!r}" for name, age in stale_passes(grammar, staleness).items()
     ]
@@ -57,8 +57,8 @@ def ages(grammar: Grammar, placement: Placement, staleness: Staleness) -> Mappin
     """Return the queries to players and clones, each with the age of its parameters in rounds.
 
     The age is 0 in all passes that `staleness` does not name.
-    Raises PlacementError for an unknown pass, for a sharded player, and for a module that keeps something when it is
-    called (batch norm): its calls would then depend on how rounds overlap.
+    Raises PlacementError for an unknown pass, for a sharded player, and for a module that changes its own state when it
+    is called (batch norm): its outputs would depend on how rounds overlap.
     """
     stale = stale_passes(grammar, staleness)
     kinds = Kind.PLAYER, Kind.CLONE
@@ -76,13 +76,13 @@ def ages(grammar: Grammar, placement: Placement, staleness: Staleness) -> Mappin
 
 
 def overlapping(grammar: Grammar, tasks: Sequence[Task], staleness: Staleness) -> list[Task]:
-    """Return the tasks of a round with their delays, so that queries with older parameters come before earlier rounds
-    end.
+    """Return the tasks of a round with delays, so that a round can begin before the earlier rounds have ended.
 
-    If all passes are stale, every response is delayed by the smallest age. Else the stale passes are played one round
-    ahead of all other passes. A task needs no other task of its turn that plays a later round. Queries to one oracle
-    keep the order of their rounds. In a pass that is played ahead, players come first, because an oracle on another
-    worker waits for them; oracles come last, because their answers may take long (environment steps).
+    If all passes are stale, every response is delayed by the smallest age. Otherwise the stale passes are played one
+    round ahead of all other passes. A delayed task does not wait for the other tasks of its turn, which belong to a
+    later round. Queries to one oracle keep the order of their rounds. In a pass that is played ahead, players come
+    first, because an oracle on another worker waits for them. Oracles come last, because their answers may take long
+    (environment steps).
     """
     stale = stale_passes(grammar, staleness)
     if not stale:
@@ -98,7 +98,7 @@ def overlapping(grammar: Grammar, tasks: Sequence[Task], staleness: Staleness) -
         if not early[position]:
             asked.setdefault(oracle, []).append(position)
         elif oracle in asked:
-            return list(tasks)  # played ahead, its query would come before an earlier one
+            return list(tasks)  # if it were played ahead, the oracle's queries would change their order
     for position, task in enumerate(tasks):
         oracle = owner.get(task.node, "")
         if early[position]:
@@ -106,7 +106,7 @@ def overlapping(grammar: Grammar, tasks: Sequence[Task], staleness: Staleness) -
             found.append(replace(task, after=after, limits=None, urgency=-1 if ahead and not oracle else None))
         else:
             after = tuple(each for each in task.after if not early[each])
-            late = 0 if task.phase is Phase.QUERY else None  # the responses of its round wait for it
+            late = 0 if task.phase is Phase.QUERY else None  # the responses of its round wait for this query
             found.append(replace(task, after=after, limits=None, delay=delay, urgency=late))
     return found
 

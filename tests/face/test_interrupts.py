@@ -78,7 +78,7 @@ def test_a_disk_that_fills_up_is_named(antiphon, place, tiny_backprop):
     assert (told.code, told.error) == (
         1,
         "error: 'mine/metrics.jsonl' cannot be written: File too large. Expected room and permission until the end of "
-        "the run; free some space and start again, the last complete checkpoint is kept.\n",
+        "the run; free some space, then resume the run: the last complete checkpoint is kept.\n",
     )
     assert json.loads((place / "mine/summary.json").read_text())["status"] == "failed"
 
