@@ -123,7 +123,7 @@ class AgentHost:
 
     def _build(self, parameters: Sequence[Tensor]) -> None:
         self._parameters = tuple(self._lent(parameters))
-        # A new one with each agent: a call of the last agent that hangs does not concern this one.
+        # Each agent gets a new `Patience`, because a call of an earlier agent may still hang.
         self._patience = Patience(self.specification.patience) if self.specification.patience is not None else None
         with torch.enable_grad():  # also after a failure within a round
             self.agent = self.specification.make(self.player, list(self._parameters))

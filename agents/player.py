@@ -108,7 +108,7 @@ class Player:
         return ""
 
     def not_finite(self) -> str | None:
-        """Return the name of the first parameter that holds NaN or infinity, and did not at the start; None if none."""
+        """Return the name of the first parameter that holds NaN or infinity but did not at the start; else None."""
         return self._layout.not_finite([*map(part, self.parameters)])
 
     def clip(self) -> None:

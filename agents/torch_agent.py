@@ -168,8 +168,8 @@ _HOOKS = (_global_optimizer_pre_hooks, _global_optimizer_post_hooks)
 def _lean_step(optimizer: Optimizer, hooked: Callable[[], object]) -> Callable[[], object]:
     """Return a function that steps the optimizer without torch's wrapper for profiler and hooks.
 
-    The wrapper takes as long as an SGD step. hooked: is called instead if there are global hooks. A scheduler needs the
-    wrapped step, because it checks that this step was called.
+    The wrapper takes as long as an SGD step. hooked: the function to call instead if torch has global hooks. A
+    scheduler needs the wrapped step, because it checks that this step was called.
     """
     lean = functools.partial(inspect.unwrap(type(optimizer).step), optimizer)
     return lambda: hooked() if _HOOKS[0] or _HOOKS[1] else lean()

@@ -90,8 +90,8 @@ class WorkerStalled(WorkerDied):
 class NonfiniteError(RoundError):
     """A number of a round became NaN or infinite.
 
-    position: index, in the schedule, of the step that made the number. On several workers, the error with the lowest
-    round and position is the first appearance.
+    position: index, in the schedule, of the step that made the number. If several workers raise this error, the number
+    with the lowest round and position was the first.
     """
 
     def __init__(self, message: str, *, worker: str = "", round: int = -1, position: int = -1) -> None:

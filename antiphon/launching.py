@@ -88,7 +88,7 @@ class Launched:
     def begin_save(self, folder: Place, labels: Labels) -> Future[Manifest]:
         """Copy all states now, and write them into the existing `folder` while the next rounds play.
 
-        labels: what else the manifest says. The future has the manifest, or the exception of the writing.
+        labels: further contents of the manifest. The future has the manifest, or the exception of the writing.
         """
         return self._executor.begin_save(folder, labels)
 

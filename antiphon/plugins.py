@@ -92,11 +92,11 @@ def made(
 def refuse_foreign(folder: str, table: Any, allowed: Iterable[str]) -> None:  # Any: TOML
     """Raise ExperimentError if a table that was read from a run folder names code that the user did not allow.
 
-    A run folder is data: nobody who opens one shall run a function that its author chose. Code is named by
-    "module:name"; also a key `runtime_env`, which lets Ray install packages. Names of the library and of installed
-    plugins (entry points) are not code of the folder.
-    folder: the folder or its experiment, for the message. allowed: modules that the user allows, with everything below
-    them.
+    A run folder is data: opening it must not run code that its author chose. Code is a value "module:name", or a key
+    `runtime_env`, which lets Ray install packages. Names of the library and of installed plugins (entry points) are
+    allowed.
+    folder: the folder or its experiment, for the error text. allowed: modules that the user allows, with their
+    submodules.
     """
     known = tuple(allowed)
     for key, name, module in _foreign(table, ""):
@@ -109,7 +109,7 @@ def refuse_foreign(folder: str, table: Any, allowed: Iterable[str]) -> None:  # 
 
 
 def _foreign(value: Any, key: str) -> Iterator[tuple[str, Any, str]]:  # Any: TOML
-    """Yield the key, the value and the module of everything in a table that may be code."""
+    """Yield key, value and module of each entry of a table that may name code."""
     if isinstance(value, Mapping):
         for name, below in value.items():
             place = f"{key}.{name}" if key else str(name)

@@ -1,4 +1,4 @@
-"""What the search for NaN and infinity costs, in CPU time of a round, with each policy. All are measured in turn.
+"""Measures the CPU time of a round with each policy `on_nonfinite`, and without any test for NaN and infinity.
 
 python -m benchmarks.finite_checks [--width 256] [--batch 64] [--rounds 200] [--repetitions 15]
 """
@@ -34,7 +34,7 @@ RAY_ROUNDS = 2000  # the kernel counts the time of processes in steps of 10 ms
 
 @contextmanager
 def unchecked() -> Iterator[None]:
-    """A context without any check: for executors that are made in it, and for the rounds that they play in it."""
+    """A context manager that turns off all tests, for executors that are made and play their rounds inside it."""
     with (
         patch.object(FiniteCheck, "checked", lambda _, __, play: play),
         patch.object(RoundCheck, "settle", lambda *_: None),

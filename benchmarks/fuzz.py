@@ -1,4 +1,4 @@
-"""Random damage to messages: every damaged frame is refused with a stated error, or is a frame. Memory stays bounded.
+"""Damages messages at random, and reads them: a damaged frame raises a stated error or is valid. Memory is bounded.
 
 python -m benchmarks.fuzz [--frames 1000000] [--seed 0]
 """
@@ -110,7 +110,7 @@ _DAMAGES: Sequence[Damage] = (_flip, _flip, _overwrite, _overwrite, _overwrite, 
 
 
 def repaired(frame: bytearray) -> None:
-    """Write the right checksum into a damaged frame, as an attacker can: then the other checks must hold."""
+    """Write the right checksum into a damaged frame, as an attacker can. Then only the other checks apply."""
     if len(frame) >= _FIELD + CHECKSUM.size:
         CHECKSUM.pack_into(frame, _FIELD, 0)
         CHECKSUM.pack_into(frame, _FIELD, crc(memoryview(frame)))
@@ -147,7 +147,7 @@ def outcome_of_tag(message: Message, draws: random.Random) -> str:
 
 
 def fuzz(frames: int, seed: int) -> Found:
-    """Damage so many frames, read them, and return what happened. One in ten is a tag alone."""
+    """Damage and read `frames` frames, and return what happened. One of ten is only a tag."""
     draws, known, found = random.Random(seed), messages(seed), Found()
     before, began = _peak(), time.perf_counter()
     for number in range(frames):

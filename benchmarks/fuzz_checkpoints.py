@@ -1,6 +1,6 @@
-"""Damages checkpoints at random, and loads them: whatever is wrong, only the stated error may be raised.
+"""Damages checkpoints at random, and loads them: only ExperimentError may be raised.
 
-Half of the manifests are signed again after the damage, so that it reaches the code behind the digests.
+In half of the cases the manifest is made to agree with the damage, so that the damage gets past the digests.
 """
 
 import hashlib
@@ -62,7 +62,7 @@ def mutated(data: bytes, random: Random) -> bytes:
 
 
 def sign_again(folder: Folder, name: str, data: bytes) -> None:
-    """Make the manifest agree with a file that was changed; a changed manifest with its own digest."""
+    """Make the manifest agree with the changed file `name`. If that is the manifest, make it agree with its digest."""
     if name != MANIFEST:
         manifest = read_manifest(folder)
         entry = FileEntry(len(data), hashlib.sha256(data).hexdigest())

@@ -1,4 +1,4 @@
-"""The time from the kill of a worker to the end of the first new round, for six workers on Ray.
+"""Measures the time from the kill of a worker to the end of the first new round, for six workers on Ray.
 
 python -m benchmarks.recovery [--repetitions 30] [--width 256] [--batch 64]
 """

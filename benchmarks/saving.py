@@ -1,7 +1,9 @@
-"""Costs of a checkpoint: CPU time of all processes, for three experiments, inline and on Ray.
+"""Measures the CPU time of a checkpoint in all processes, for three experiments, inline and on Ray.
 
-Each repetition plays some rounds, then writes a checkpoint. The CPU time of the checkpoint is that of its cut and of
-the thread that writes it, until it is on the disk.
+python -m benchmarks.saving [--repetitions 20]
+
+Each repetition plays some rounds, then writes a checkpoint. The CPU time is that of copying the states and of writing
+the copies to the disk.
 """
 
 import os
@@ -16,7 +18,7 @@ from antiphon.launching import Launched
 from benchmarks.report import options, table, write_section
 
 EVERY = 10.0
-"""Seconds between two checkpoints in the claim."""
+"""Seconds between two checkpoints, for the reported share of CPU time."""
 EXPERIMENTS = {
     "backprop": {},
     "dac, memory of 100 000 steps": {"dac.envs": 100, "dac.learn_from": 1000},

@@ -1,4 +1,4 @@
-"""A long run inline and on Ray at once: memory, descriptors and threads of every process, sampled to the end.
+"""A long run inline and another on Ray at the same time: samples of memory, descriptors and threads of all processes.
 
 python -m benchmarks.soak [--minutes 30]
 """
@@ -22,7 +22,7 @@ from benchmarks.scale.playing import family, memory, title
 
 EXECUTORS = ("inline", "ray")
 SETTINGS = ("dac.capacity=20000", "dac.warmup=1000", "checkpoint_every=2000")
-"""Of the demonstration's experiment. The replay buffer is full, and no longer grows, after a few minutes."""
+"""Changes to the demonstration's experiment. After a few minutes, its replay buffer is full and no longer grows."""
 PERIOD = 5.0
 """Seconds from one sample to the next."""
 PLOT = Path(__file__).with_name("soak.png")
@@ -43,7 +43,7 @@ Lives = dict[tuple[int, str], list[Sample]]
 
 
 def started(executor: str, folder: Path) -> subprocess.Popen[bytes]:
-    """Start the demonstration's run without an end, as a command with a process group of its own."""
+    """Start the demonstration's run with 10**8 rounds, as a command in a new process group."""
     settings = [part for each in SETTINGS for part in ("--set", each)]
     command = [sys.executable, "-m", "antiphon", "run", "dac-pendulum-demo", "--executor", executor]
     run = [*command, "--rounds", str(10**8), "--out", str(folder / executor), *settings]

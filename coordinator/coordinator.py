@@ -83,7 +83,7 @@ class Coordinator:
         sites = self._all("assign", lambda name, worker: worker.assign.remote(shared, name, generation))
         peers = workers if transport is Transport.OBJECT_STORE else {}
         self._sites = sites
-        self._store = _store()  # of its own: nothing that an older generation published can be read
+        self._store = _store()  # a new one, so that no value of an older generation can be read
         connection = ray.put(Connection(session, run, transport, self._store.address, peers, sites))
         self._all("connect to its peers", lambda _, worker: worker.open.remote(connection))
         self._store.refuse()
@@ -182,7 +182,7 @@ class Coordinator:
     def _all(self, what: str, call: Any, deadline: float | None = 120.0) -> dict[str, Any]:  # Any: Ray's references
         assert self._enlisted  # raises WorkerDied: a coordinator that was started again has no workers to ask
         calls = {name: call(name, worker) for name, worker in self._workers.items()}
-        # Messages pass their deadline first, and tell more than the watch.
+        # The deadlines of messages come first, because their errors tell more than the watch.
         watch = Progress(self._workers, self._hosts, 2 * self._deadline)
         return gather(calls, self._workers, what, deadline, self._hosts, watch)
 

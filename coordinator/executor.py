@@ -92,7 +92,7 @@ class Played:
 
 
 def _first_first(statistics: Iterable[WorkerStatistics]) -> dict[str, Nonfinite]:
-    """Return what all workers found to be NaN or infinite, by worker and place, in the order of the rounds."""
+    """Return the NaN and infinite values that all workers found, by worker and place, the first round first."""
     found = {f"{each.worker}: {place}": what for each in statistics for place, what in each.nonfinite.items()}
     return dict(sorted(found.items(), key=lambda item: (item[1].round, item[1].position)))
 
@@ -144,15 +144,15 @@ class Executor(Protocol):
     def save(self, folder: Place, labels: Labels | None = None) -> None:
         """Write a checkpoint into `folder`, which is made if it does not exist.
 
-        labels: what else the manifest says. The manifest is written last. Raises OSError.
+        labels: further contents of the manifest. The manifest is written last. Raises OSError.
         """
         ...
 
     def begin_save(self, folder: Place, labels: Labels | None = None) -> Future[Manifest]:
         """Copy all states now, and write them while the next rounds play. The folder must exist.
 
-        Blocks until the copies are taken; if the last checkpoint is still being written, first until it is written.
-        The future has the result: the manifest, or the exception (OSError, AntiphonError).
+        Waits until the last checkpoint is written, and until the copies are made. The future has the result: the
+        manifest, or the exception (OSError, AntiphonError).
         """
         ...
 

@@ -67,7 +67,7 @@ class Hosted:
     def of_turn(self, turn: int) -> "Hosted":
         """Return a view of the same objects for the rounds r with r = `turn` modulo the number of rounds in flight.
 
-        The view has operators of its own. They use the parameters that the schedule says for these rounds.
+        The view has its own operators. They use the parameters that the schedule prescribes for these rounds.
         """
         view = copy.copy(self)
         view._turn, view._operators, view.torch_alone = turn, {}, True

@@ -194,7 +194,7 @@ class Worker:
 
     @ray.method(concurrency_group="play")
     def rest(self) -> None:
-        """Return as soon as this worker plays no round and makes no object any more."""
+        """Wait until this worker plays no round and makes no object."""
 
     @ray.method(concurrency_group="control")
     def close(self) -> None:

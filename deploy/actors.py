@@ -14,7 +14,7 @@ _remote: Any = ray.remote  # Any: Ray's stubs lack `concurrency_groups`, which i
 def worker_actor() -> Any:  # Any: Ray's actor classes have no common type
     """Return the class `Worker` as a Ray actor class, with the concurrency groups for play, mail and control.
 
-    Ray starts an actor again when its process or its node dies, as often as necessary, until it is killed on purpose.
+    Ray starts an actor again whenever its process or its node dies, until the actor is killed on purpose.
     """
     return _remote(concurrency_groups=worker.CONCURRENCY, max_restarts=-1)(worker.Worker)
 

@@ -91,7 +91,7 @@ def ray_session(address: str | None = None, num_cpus: int | None = None, num_gpu
 
     If the context has started Ray, it stops Ray at its end and removes Ray's temporary folder. If this process is
     already connected to a Ray, that Ray is used, and it runs on after the context. A Ray that the context starts
-    listens on the loopback alone, and takes a token that only this user can read.
+    listens only on the loopback address, and has a token that only this user can read.
     address: address of a cluster to join; this machine must be one of its nodes. With "auto", Ray's cluster on this
     machine is found. With None or "local", a Ray is started on this machine. num_cpus: logical CPUs, which limit how
     many processes Ray starts at once; None is the number of cores. num_gpus: logical GPUs; None is the number that Ray
@@ -120,7 +120,7 @@ def ray_session(address: str | None = None, num_cpus: int | None = None, num_gpu
 
 
 def _stop(folder: str | None) -> None:
-    """Disconnect from Ray, and stop it if it is our own. A dead or frozen head must not hold up the end."""
+    """Disconnect from Ray, and stop it if this process has started it. A dead or frozen head must not block this."""
     node = worker._global_node
     if node is not None and ray.is_initialized():
         watch = head_watch()
@@ -132,7 +132,7 @@ def _stop(folder: str | None) -> None:
 
 @contextlib.contextmanager
 def _own_folder() -> Iterator[str]:
-    """Make a folder for Ray inside a folder that only this user can enter: Ray lets everyone write into its own."""
+    """Make a folder for Ray inside a folder that only this user can enter. All users may write into Ray's folder."""
     with owned_folder() as folder:
         inside = Path(folder) / "r"
         inside.mkdir()

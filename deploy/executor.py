@@ -154,7 +154,7 @@ class RayExecutor:
             self._boundary.arrive(0)
 
     def save(self, folder: Place, labels: Labels | None = None) -> None:
-        """Write a checkpoint into `folder`. See `begin_save`."""
+        """Write a checkpoint of all states into `folder`. The folder is made if it does not exist."""
         self._boundary.check("be saved")
         folder = folder_at(folder)
         folder.make(above=True)
@@ -179,9 +179,9 @@ class RayExecutor:
         return self._saving
 
     def _write(self, folder: Folder, manifest: Callable[..., Manifest]) -> Manifest:
-        """Let the workers write their copies, write the others', and then the manifest.
+        """Let the workers write the states that they copied. Write those that they could not write, and the manifest.
 
-        manifest: makes the manifest from `files`.
+        manifest: a function that makes the manifest, from the argument `files`.
         """
         sign = f"{uuid.uuid4().hex}.sign"
         folder.write(sign, b"")
@@ -272,7 +272,7 @@ class RayExecutor:
         self._playing = None
         revive(actors, calls, min(self._connecting[1], CLOSING), self._head.check)
         if self._saving is not None:
-            self._saving.exception()  # what it still writes must not meet the next states
+            self._saving.exception()  # it must end before the workers copy other states
         self._enlist()
 
     def _finished(self) -> tuple[Played, KeyboardInterrupt | None]:

@@ -32,7 +32,7 @@ class Advance(NamedTuple):
 
 
 class Saved(NamedTuple):
-    """A saved episode of one copy. See `FlatEnvironment.repeat`."""
+    """A saved episode of one copy: the arguments of `FlatEnvironment.repeat`."""
 
     beginning: Beginning
     actions: Sequence[np.ndarray] | np.ndarray

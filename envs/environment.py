@@ -24,7 +24,7 @@ Keywords: TypeAlias = Mapping[str, Any]  # Any: arguments of the environment's c
 
 
 Repeated: TypeAlias = tuple[np.ndarray, bool]
-"""An observation, and whether it is that of a saved episode, not that of a new one."""
+"""An observation, and whether it belongs to a saved episode that was repeated. Otherwise a new episode has begun."""
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ class FlatEnvironment:
         )
 
     def beginning(self) -> Beginning:
-        """Return what the next episode follows from, if it begins now by a reset without seed. See `Beginning`."""
+        """Return the data from which the next episode follows, if it begins now by a reset without seed."""
         inner = self.environment.unwrapped
         try:
             generator = inner.np_random.bit_generator.state

@@ -33,7 +33,7 @@ class Episodes:
         return {**sums, "ended": list(self._ended)}
 
     def load(self, state: State, anew: np.ndarray) -> None:
-        """Continue from a saved state. anew: whether another episode began instead of the saved one, (envs,)."""
+        """Continue from a saved state. anew: whether a new episode began instead of the saved one, (envs,)."""
         self._returns, self._lengths = state["returns"].numpy().copy(), state["lengths"].numpy().copy()
         self._returns[anew] = self._lengths[anew] = 0
         self._ended = list(state["ended"])

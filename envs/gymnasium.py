@@ -99,11 +99,11 @@ class Nature:
     """The oracle that plays Gymnasium environments with a replay memory during a run. With equal seeds the answers are
     bitwise equal.
 
-    The internal state of a simulator cannot be saved in general. So a state contains the replay memory, how each
-    current episode began, and its actions. `load` repeats these steps; the answers are then those of a Nature that was
-    never saved. An episode of more than 100 000 steps, or one that does not lead to the saved observation again, is
-    replaced by a new episode, with a seed that follows from the seed and the number of steps. The report then counts
-    `begun_anew`.
+    The internal state of a simulator cannot be saved in general. So a state contains the replay memory, and the
+    beginning and the actions of each current episode. `load` repeats these steps; the answers are then those of a
+    Nature that was never interrupted. An episode of more than 100 000 steps, or one that does not lead to the saved
+    observation again, is replaced by a new episode, with a seed that follows from the seed and the number of steps. The
+    report then counts `begun_anew`.
 
     If `overlap` is true, the question `step` starts a step and does not wait for its end. The step ends, and is stored,
     when `observe` is asked next. So `replay` in the same round does not draw this step, unless nothing else is stored.
@@ -164,7 +164,7 @@ class Nature:
         return {"replay": self._replay.state(), **counts, **step, **history}
 
     def load(self, state: State) -> None:
-        """Continue exactly from a saved state: repeat the current episodes. Blocks for as long as they take."""
+        """Continue exactly from a saved state: repeat the steps of the current episodes. Blocks until this is done."""
         self._replay.load(state["replay"])
         self._env_steps, self._begun_anew = state["env_steps"], state["begun_anew"]
         self._warmup_draws.restart()
@@ -245,7 +245,7 @@ class Nature:
         return torch.from_numpy(_rows(self._copies.reset(seed)))
 
     def _repeat(self, expected: Tensor) -> tuple[Tensor, np.ndarray]:
-        """Repeat the current episodes in all copies, and return the observations there.
+        """Repeat the current episodes in all copies, and return their last observations.
 
         expected: the saved observations, (envs, width). Also returns whether another episode began instead, (envs,).
         """

@@ -24,7 +24,7 @@ class ChainTape:
     watch: finds changes of the chain's module. links: its layers in order. Several inputs are concatenated before the
     first layer. keep: whether queries keep the values that the gradients need. recorded: computes outputs and gradients
     with autograd. It is used if a query finds that hooks or methods were added to the module.
-    Only `chain_of` makes this object. It has checked that the links in order compute the same as the module.
+    Call `chain_of` to make this object: it checks that the links in order compute the same as the module.
     """
 
     def __init__(self, watch: Watch, links: Sequence[ChainLayer], keep: bool, recorded: Tape) -> None:

@@ -133,7 +133,7 @@ class Operator:
 
     @property
     def shows_nan(self) -> bool:
-        """Whether every NaN in an input makes a number of the output NaN. True for linear layers, ReLU and tanh."""
+        """Whether every NaN in an input makes a number of the output NaN, as in linear layers, ReLU and tanh."""
         return isinstance(self._tape, ChainTape)
 
     def forget(self) -> None:

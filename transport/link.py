@@ -104,7 +104,7 @@ class SummingLink(Link, Protocol):
 class Expected:
     """The tag that the next message of an edge must have. It is packed to bytes once.
 
-    Then only its round changes, and its checksum, if messages have one.
+    For each message only the round is written anew, and the checksum, if messages have one.
     """
 
     def __init__(self, session: Session, edge: Edge) -> None:

@@ -93,9 +93,9 @@ class Session:
     """The data that all workers of a run share until they connect anew.
 
     signature: sha256 of the grammar, hexadecimal. generation: grows by one each time the workers connect. deadline:
-    seconds that each wait may last. secret: with it the workers of a run authenticate each other; empty where no
-    process could interfere. checksum: which messages carry a CRC32C of their bytes: all, none, or those that may cross
-    a network.
+    seconds that each wait may last. secret: key with which the workers of a run authenticate each other; empty if no
+    other process could interfere. checksum: which messages carry a CRC32C of their bytes: all, none, or those that may
+    cross a network.
     """
 
     signature: str

@@ -131,7 +131,7 @@ class ProcessGroupChannel:
             link.close()
 
     def _open(self, store: AuthenticatedStore, plain: Store) -> None:
-        """Connect to all peers. plain: the store without authentication, for NCCL, which asks it from other threads."""
+        """Connect to all peers. plain: the store without authentication, for NCCL, which uses other threads."""
         # This name leaves out the signature, so that workers of different grammars meet and can report it.
         meeting = scope(store, self._run, self._session.generation)
         meet(meeting, self._session, self._me, self._edges)

@@ -34,8 +34,8 @@ class StoreServer:
     """The store in which the workers of a run find each other. It serves while the object exists.
 
     host: address on which a TCP store listens. folder: if given, the store is a file in this folder instead, for
-    workers of one machine. Only this user may be able to enter the folder: then no other user reaches the store.
-    address: what workers give to `store_client`.
+    workers of one machine. Only this user may have access to the folder, so that no other user reaches the store.
+    address: the argument of `store_client` on the workers.
 
     The listening socket is made here: IPv4, bound to `host`. A TCPStore's own socket listens on every interface, and
     looks up the name of each peer's IPv4-in-IPv6 address. That can delay all workers by the resolver's timeout.
@@ -54,7 +54,7 @@ class StoreServer:
         self._store = TCPStore(*self.address, is_master=True, wait_for_workers=False, master_listen_fd=descriptor)
 
     def refuse(self) -> None:
-        """Accept no new connections from now on, because all workers are connected. Their connections go on."""
+        """Accept no new connections from now on. Call this when all workers are connected. Their connections stay."""
         if self._listener is not None:
             refuse(self._listener)
 

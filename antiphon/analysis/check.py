@@ -41,8 +41,8 @@ def check(
     seed: the first seed; the next seeds are seed + 1, seed + 2, and so on.
     processes: number of grammars that are tested at the same time.
     instances: number of seeds for each case of a test suite; None takes the number that the case declares.
-    staleness: if not 0, measure instead games whose queries use parameters of earlier rounds: how old these are, and
-    that exact responses are the gradients at them.
+    staleness: if not 0, measure games whose queries use parameters of earlier rounds: the age of these parameters, and
+    whether exact responses are the gradients at them. The other measurements are then left out.
     Raises ExperimentError for an unknown name, GrammarError for a grammar that has no promise or cannot be run.
     """
     began = time.perf_counter()
@@ -69,7 +69,7 @@ def _check(name: str, seed: int, instances: int | None, staleness: Staleness) ->
 
 
 def parsed_staleness(text: str) -> Staleness:
-    """Return the staleness that a command line says: a number of rounds, or `PASS=N` for one pass.
+    """Return the staleness from the text of a command line: a number of rounds, or `PASS=N` for one pass.
 
     Several passes are separated by commas. Raises ExperimentError for any other text.
 

@@ -30,8 +30,8 @@ def check_grammar(
 
     Each promise is measured on several instances: runs of the grammar that differ only in their seed.
     seed: seed of the first instance; each further instance has the next seed. instances: number of instances.
-    staleness: if not 0, measure instead a game whose queries use parameters of earlier rounds (`assign`): how old these
-    are, and that exact responses are the gradients at them.
+    staleness: if not 0, measure a game whose queries use parameters of earlier rounds (`assign`): the age of these
+    parameters, and whether exact responses are the gradients at them. The other measurements are then left out.
     Returns a report with the result for each promise.
     Raises GrammarError if the grammar has no promise, or if a promise cannot be measured.
     """

@@ -1,7 +1,7 @@
-"""Measure bounded staleness: how old the parameters of each query are, and that a response is the gradient there.
+"""Measure bounded staleness: the age of the parameters of each query, and whether responses are gradients at them.
 
 The guarantee of a game with staleness N is weaker than that of exact rounds: each query uses parameters that are at
-most N rounds old, and an exact response is the gradient at the parameters of its own query, not at the newest ones.
+most N rounds old. An exact response is the gradient at the parameters of its own query, not at the newest parameters.
 """
 
 import math
@@ -78,7 +78,7 @@ def _measured(grammar: Grammar, staleness: Staleness, seed: int) -> list[tuple[s
 @final
 @dataclass(frozen=True, eq=False)
 class _Run:
-    """A recorded run whose rounds overlap, on a worker for each player, oracle and loss.
+    """A recorded run whose rounds overlap, with one worker for each player, oracle and loss.
 
     ages_of: the age that the schedule gives to each query of a player or clone, by node. before: all states at the
     first round. parameters: the parameters of all players and clones at the start of each round, by name. values,
@@ -117,10 +117,10 @@ class _Run:
         return cls(grammar, seed, ages, before, parameters, values, messages)
 
     def ages(self) -> Iterable[Measured]:
-        """Measure the age of the parameters of every query, against the age that the schedule says.
+        """Measure the age of the parameters of every query. The bound is the age in the schedule.
 
-        A query is computed again with the parameters of each earlier round. Those that give the recorded outputs are
-        the parameters that it used.
+        Each query is computed again with the parameters of each earlier round. The parameters that give the recorded
+        outputs are those that the query used.
         """
         nodes = [node for node in self.grammar.query.nodes if node.name in self.ages_of]
         for owner in dict.fromkeys(node.owner for node in nodes):
@@ -133,7 +133,7 @@ class _Run:
             yield Measured(owner, most, bound, own[0].name if wrong else "", wrong, skipped=idle)
 
     def gradients(self) -> Iterable[Measured]:
-        """Compare each exact response with torch's gradient at the parameters that the schedule says."""
+        """Compare each exact response with torch's gradient at the parameters of the age in the schedule."""
         for promise in self.grammar.guarantee.promises:
             if isinstance(promise, Exact):
                 for player in promise.players or [each.name for each in self.grammar.query.players]:
@@ -186,7 +186,7 @@ class _Run:
         }
 
     def _then(self, round: int) -> dict[str, State]:
-        """Return the states with the parameters that the responses of `round` are about, for each player and clone."""
+        """Return the states with the older parameters at which the responses of `round` are gradients."""
         states = self._states(round)
         for name in self.parameters[round]:
             old = self.parameters[max(0, round - self._age_of(name))][name]
@@ -194,7 +194,7 @@ class _Run:
         return states
 
     def _age_of(self, owner: str) -> int:
-        """Return the age of a player's queries that are answered by a response; of a clone, that of all its queries."""
+        """Return the age of a player's queries that get a response. For a clone, return the age of all its queries."""
         answered = {node.of for node in self.grammar.response.nodes if isinstance(node, Product)}
         own = [node.name for node in self.grammar.query.nodes if node.owner == owner]
         return max((self.ages_of[name] for name in [each for each in own if each in answered] or own), default=0)

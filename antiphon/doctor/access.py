@@ -1,4 +1,4 @@
-"""Checks of who can reach the runs of a machine: Ray's token and its file, and the ports that listen beyond it."""
+"""Checks who can reach the runs of a machine: Ray's token and its file, and ports that other machines can reach."""
 
 import contextlib
 import os
@@ -50,9 +50,9 @@ def token() -> str:
 
 
 def ports_of(folder: str) -> str:
-    """Check that the Ray in this folder, which this process has started, listens on the loopback alone.
+    """Check that the Ray in this folder, which this process has started, listens only on the loopback address.
 
-    The text also names what other processes of Ray on this machine have open beyond the loopback.
+    The returned text also names the ports of other Rays on this machine that other machines can reach.
     """
     own = {each for each in listeners() if folder in _environment(each.pid) or each.pid == os.getpid()}
     if wide := [str(each) for each in sorted(own) if not each.loopback]:
@@ -64,7 +64,7 @@ def ports_of(folder: str) -> str:
 
 
 def ports_of_a_cluster() -> str:
-    """Return what Ray's processes on this machine have open beyond the loopback, as text."""
+    """Return a text with the ports of Ray's processes on this machine that other machines can reach."""
     return _told(set())
 
 

@@ -175,7 +175,7 @@ def round_on_ray() -> str:
 
 
 def open_ports() -> str:
-    """Check that the Ray that this process has started listens on the loopback alone."""
+    """Check that the Ray that this process has started listens only on the loopback address."""
     node: Any = global_worker.node  # Any: its type is optional
     return ports_of(str(Path(node.get_session_dir_path()).parent))
 

@@ -34,7 +34,7 @@ def read_experiment(
     changes: texts "a.b=value", or a mapping from keys "a.b" to values.
     placement: replaces the table [placement] before the changes are applied: "own" (keeps it), "spread" (one worker for
     each part), "together" (one worker), or the path of a TOML file.
-    allow: for a file that somebody else may have written: the modules whose code it may name. None allows all modules.
+    allow: modules whose code the file may name, if another person may have written it. None allows all modules.
     Raises ExperimentError, which names all keys that are unknown, cannot be parsed, or have a wrong value.
     """
     name = str(name)

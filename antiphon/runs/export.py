@@ -36,7 +36,7 @@ def export_player(
     """Write a player of a run to a file, and return the file's path.
 
     path: the run folder. out: the file; by default the player's name, in the current folder. at: the round of the
-    checkpoint; None is the newest. module: write the module itself by `torch.export`, in evaluation mode, not its
+    checkpoint; None is the newest. module: write the module itself by `torch.export`, in evaluation mode; else its
     `state_dict`. allow: modules whose code the folder's experiment may name. Other modules are refused, because another
     person may have made the folder. None allows all.
     Raises ExperimentError if there is no such run, player or checkpoint, or if torch cannot write it.
@@ -88,7 +88,7 @@ def _state_dict(module: nn.Module, player: str, ending: str) -> bytes:
 
 
 def _exported(module: nn.Module, grammar: Grammar, player: str) -> bytes:
-    """Return the module as `torch.export` writes it. The dimensions that are batches stay free."""
+    """Return the bytes that `torch.export` writes for the module. Batch dimensions may have any size later."""
     query = grammar.query
     node = next(each for each in query.nodes if each.kind is Kind.PLAYER and each.owner == player)
     types = [query.by_name[port.node].outputs[port.index] for port in node.inputs]

@@ -1,1 +1,1 @@
-"""Random faults against runs of four grammars, and the time of a recovery."""
+"""Random faults against runs of four grammars on Ray."""

@@ -46,7 +46,7 @@ _SECONDS = 900.0
 
 @dataclass
 class Tally:
-    """The results of all runs. wrong: descriptions of everything that did not go as it should."""
+    """The results of all runs. struck: all faults. recoveries: seconds of each. wrong: what went wrong, as texts."""
 
     struck: list[dict[str, Any]] = field(default_factory=list)  # Any: JSON
     runs: int = 0
@@ -61,7 +61,7 @@ def experiment_of(game: str, rounds: int, **more: object) -> Experiment:
 
 
 def played(faults: list[Fault], folder: Path, rounds: int) -> Tally:
-    """Play runs of the four grammars until all faults have struck, and compare each with its undisturbed run."""
+    """Play runs of the four grammars until all faults have happened. Compare each run with its undisturbed run."""
     tally, undisturbed, number = Tally(), {}, 0
     while faults:
         game = list(GAMES)[number % len(GAMES)]
@@ -81,7 +81,7 @@ def played(faults: list[Fault], folder: Path, rounds: int) -> Tally:
 
 
 def disturbed(game: str, faults: list[Fault], folder: Path, rounds: int, tally: Tally) -> list[Fault]:
-    """Play one run under faults, and resume it as often as its head or driver was struck. Return the faults left."""
+    """Play one run with faults, and resume it after each loss of its head or driver. Return the faults left."""
     table, left, log = folder.with_suffix(".toml"), folder.with_suffix(".faults"), folder.with_suffix(".log")
     table.write_text(toml(experiment_of(game, rounds).model_dump(exclude_none=True)))
     while True:
@@ -128,7 +128,7 @@ def leftovers(entries: list[dict[str, Any]], seconds: float = 20.0) -> list[str]
 
 
 def check(folder: Path, undisturbed: Path, rounds: int, tally: Tally) -> None:
-    """Compare the end of a run with that of its undisturbed run, and its history with the rounds."""
+    """Compare a run's last states with those of its undisturbed run. Check that its history has each round once."""
     last = f"checkpoints/round-{rounds:09d}"
     if not (folder / EXPERIMENT).exists() or tally.wrong:
         return
@@ -163,7 +163,7 @@ def report(tally: Tally, settings: dict[str, Any]) -> str:  # Any: numbers
 
 
 def main(**settings: int) -> int:
-    """Strike, report, and return the exit code: 1 if anything went wrong."""
+    """Play all runs, print the report, and return the exit code: 1 if anything went wrong."""
     with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
         tally = played(drawn(settings["faults"], settings["seed"]), Path(folder), settings["rounds"])
         print(report(tally, settings), *tally.wrong, sep="\n")

@@ -1,4 +1,4 @@
-"""The faults of a chaos run: who is struck, by which signal, and at which moment. They are drawn from a seed."""
+"""The faults of a chaos run, drawn from a seed: which process gets which signal, and at which moment."""
 
 import json
 import random
@@ -20,14 +20,18 @@ _KINDS = {
 }
 """Role and signal of each kind of fault, and its weight."""
 _SLOW = {(GCS, "STOP"): 1, (RAYLET, "STOP"): 1}
-"""Kinds that take about a minute each: one of fifty faults."""
+"""Kinds of faults that take about a minute each. One of fifty faults is of these kinds."""
 ENDS = (DRIVER, GCS, RAYLET)
 """Roles whose fault ends the run. `antiphon resume` continues it."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One fault. choice: which worker is struck, as a number between 0 and 1. gap: rounds since the last fault."""
+    """One fault: a signal to one process at one moment.
+
+    role, signal: the kind of process, and the signal without "SIG". moment: one of MOMENTS. choice: which worker gets
+    the signal, as a number between 0 and 1. gap: number of rounds after the last fault.
+    """
 
     number: int
     role: str
@@ -38,7 +42,7 @@ class Fault:
 
 
 def drawn(count: int, seed: int) -> list[Fault]:
-    """Draw faults. Every kind strikes at every moment, if there are enough faults."""
+    """Draw `count` faults. If there are enough faults, every kind happens at every moment."""
     source = random.Random(seed)
     kinds, slow = list(_KINDS), list(_SLOW)
     found = []
@@ -52,7 +56,7 @@ def drawn(count: int, seed: int) -> list[Fault]:
 
 
 def write_faults(path: Path, faults: list[Fault]) -> None:
-    """Write faults into a file, for the process that strikes."""
+    """Write faults into a file, for the process that sends the signals."""
     path.write_text(json.dumps([asdict(fault) for fault in faults]))
 
 
@@ -62,5 +66,5 @@ def read_faults(path: Path) -> list[Fault]:
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:  # Any: JSON
-    """Return the entries of a log of strikes."""
+    """Return the entries of a log that a `Striker` wrote."""
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []

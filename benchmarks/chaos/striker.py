@@ -1,7 +1,8 @@
-"""Strikes the processes of a run at chosen moments, from a thread of its driver, and logs the proof of each moment.
+"""Sends signals to the processes of a run at chosen moments, from a thread of its driver, and logs each moment.
 
-A victim is stopped first (SIGSTOP). Then the moment is checked: only if the round, the checkpoint or the recovery is
-still under way, the fault counts and the victim is killed, or stays stopped. Else it continues, and is struck again.
+The process is first stopped (SIGSTOP), and then the moment is checked. If the round, the checkpoint or the recovery is
+still under way, the fault counts, and the process is killed or stays stopped. Otherwise the process continues, and the
+fault is tried again.
 """
 
 import contextlib
@@ -30,19 +31,19 @@ _RESPONSE = ("response", "move", "send R", "receive R")
 
 @final
 class Striker:
-    """Strikes one run with `faults`, one after the other. Each strike is logged before it is lethal.
+    """Causes `faults` in one run, one after the other. Each fault is logged before the last signal is sent.
 
     checkpoints: folder in which the run writes its checkpoints. log: the file of the log.
     """
 
     def __init__(self, executor: RecoveringExecutor, faults: list[Fault], checkpoints: Path, log: Path) -> None:
         self._executor, self._faults, self._checkpoints, self._log = executor, faults, checkpoints, log
-        self._plain: RayExecutor = executor._executor  # a fault has no public door
+        self._plain: RayExecutor = executor._executor  # the public interface gives no access to the processes
         self.over, self._standing, self._struck = threading.Event(), "", 0
         self._thread = threading.Thread(target=self._strike_all, daemon=True)
 
     def start(self) -> None:
-        """Begin to strike, in a thread."""
+        """Begin to cause the faults, in a thread."""
         self._thread.start()
 
     def _strike_all(self) -> None:
@@ -65,7 +66,7 @@ class Striker:
             self._note({"event": "recovered" if recovered else "not recovered", "fault": fault.number})
 
     def _strike(self, fault: Fault) -> bool:
-        """Strike at the moment of the fault. Returns False if the run has ended before."""
+        """Cause a fault at its moment. Returns False if the run has ended before."""
         if fault.moment == "recovery":
             return self._until(lambda: self._strike_recovery(fault))
         if fault.moment == "checkpoint":
@@ -76,7 +77,7 @@ class Striker:
         return self._until(lambda: self._in_phase(fault, began) and self._hit(fault, self._playing, "playing"))
 
     def _strike_recovery(self, fault: Fault) -> bool:
-        """Kill a worker, and strike while the run recovers from that. Returns False if the recovery was faster."""
+        """Kill a worker, and cause the fault while the run recovers. Returns False if the recovery was faster."""
         before, struck = self._plain.history.generation, len(self._executor.recoveries)
         opening = self._workers()[0]
         os.kill(self._pid(opening), signal.SIGKILL)
@@ -88,7 +89,7 @@ class Striker:
         return False
 
     def _hit(self, fault: Fault, still: Any, proof: str) -> bool:  # Any: a function that says whether the moment lasts
-        """Stop the victim, check that the moment lasts, and strike. Returns False, with the victim going on, if not."""
+        """Stop the victim. If the moment lasts, send the signal; else let the victim continue, and return False."""
         victim = self._victim(fault)
         pid = self._pid(victim)
         if fault.role != DRIVER:
@@ -108,7 +109,7 @@ class Striker:
     def _in_phase(self, fault: Fault, began: float) -> bool:
         """Return whether the victim is in the phase of the fault.
 
-        If it plays no round, or has no step in that phase within half a second, the loss is watched instead.
+        If the victim plays no round, or has no step in that phase within half a second, the loss is checked instead.
         """
         own = fault.role == WORKER and time.monotonic() - began < 0.5
         watched = self._victim(fault) if own else self._workers()[-1]

@@ -1,4 +1,4 @@
-"""The process that chaos strikes: it plays an experiment, or resumes it, with a striker in a thread.
+"""The driver of a chaos run: plays an experiment, or resumes it, with a `Striker` in a thread.
 
 python -m benchmarks.chaos.subject FOLDER EXPERIMENT FAULTS LOG
 """
@@ -20,14 +20,14 @@ from benchmarks.chaos.striker import Striker
 
 
 class Struck:
-    """An observer of a run that strikes it."""
+    """An observer of a run that causes faults in it with a `Striker`."""
 
     def __init__(self, folder: Path, faults: Path, log: Path) -> None:
         self._folder, self._faults, self._log = folder, read_faults(faults), log
         self._striker: Striker | None = None
 
     def started(self, game: Launched, experiment: Experiment) -> None:
-        """Begin to strike."""
+        """Begin to cause faults."""
         executor = game._executor
         self._striker = Striker(executor, self._faults, self._folder / "checkpoints", self._log)  # pyright: ignore
         self._striker.start()
@@ -36,7 +36,7 @@ class Struck:
         """Do nothing."""
 
     def ended(self) -> None:
-        """Strike no more."""
+        """Cause no more faults."""
         if self._striker is not None:
             self._striker.over.set()
 

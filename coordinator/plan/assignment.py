@@ -65,8 +65,8 @@ def assign(
     the parameters of queries are, for all passes of the Query graph or by pass; 0 are the newest. record: whether every
     worker records when it plays each action.
     on_nonfinite: what happens if a value of a round becomes NaN or infinite. "fail" raises NonfiniteError. "clip"
-    replaces NaN by 0 and infinity by the nearest finite number. "skip-round" does the same, and nobody moves in that
-    round. "warn" only notes it.
+    replaces NaN by 0 and infinity by the nearest finite number. "skip-round" does the same, and no player moves in
+    that round. "warn" only reports it.
     Raises PlacementError for an agent whose player does not exist, and for a batch or module that these settings do not
     fit.
     """

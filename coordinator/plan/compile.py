@@ -123,8 +123,8 @@ class _Compiler:
     def _overlap(self, groups: Sequence[tuple[int, Sequence[Step]]], delay: int) -> None:
         """Put the steps of all tasks into the order in which they are played, each with its delay.
 
-        groups: the delay and the steps of each task, in that order. Steps that belong to no task, or were moved behind
-        those that do, stay at the end, and get the delay `delay`.
+        groups: the delay and the steps of each task, in that order. Steps that belong to no task, or that were moved
+        behind all tasks, stay at the end, and get the delay `delay`.
         """
         of_tasks = {id(step) for _, made in groups for step in made}
         ends = next(position for position, step in enumerate(self.steps) if id(step) not in of_tasks)

@@ -23,7 +23,7 @@ from antiphon.transport.message import Edge, Reduction
 class Schedule:
     """All steps of a round in one total order.
 
-    If rounds overlap, some steps have a delay d: they play round t - d where the others play round t.
+    If rounds overlap, some steps have a delay d: in turn t they play round t - d, while the others play round t.
     signature: signature of the grammar. workers: names, in the order of their ranks. replicas: groups of workers that
     play the same players, each on its own part of the batch. Only workers of one group may make the same value.
     """
@@ -60,7 +60,7 @@ class Schedule:
 
     @functools.cached_property
     def age(self) -> int:
-        """The age, in rounds, of the oldest parameters that a query uses: 0 if every round uses the newest ones."""
+        """The age, in rounds, of the oldest parameters that a query uses: 0 if all use the newest parameters."""
         return max((step.age or 0 for step in self.steps if isinstance(step, Query)), default=0)
 
     @property

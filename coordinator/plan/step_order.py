@@ -44,8 +44,8 @@ class Task:
     replicas, the first. after: positions of the tasks that must come before. cost: estimated time, in any unit. limits:
     for a query, how many micro-batches of its node may have no response yet, and how many may have no complete response
     yet; None for no limit. of: for the last response to a query, the name of the queried node; "" for other tasks.
-    delay: how many rounds late the task is computed, if rounds overlap. urgency: the smallest comes first among the
-    tasks that a worker could do; None for the urgency of the task's kind.
+    delay: how many rounds late the task is computed, if rounds overlap. urgency: of the tasks that a worker could
+    do next, that with the smallest urgency comes first; None for the urgency of the task's kind.
     """
 
     node: str

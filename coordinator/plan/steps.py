@@ -94,8 +94,8 @@ class Slot:
 class _Local:
     """The fields of every step on one worker: the values that it reads and makes, and the rounds in which it is due.
 
-    delay: if rounds overlap, the step is played `delay` rounds late: beside the steps of round t without a delay, it
-    plays round t - delay.
+    delay: how many rounds late the step is played, if rounds overlap. While steps without a delay play round t, this
+    step plays round t - delay.
     """
 
     worker: str
@@ -220,10 +220,10 @@ class Collect(_Local):
 
 @dataclass(frozen=True)
 class Vote(_Local):
-    """A step of the vote on whether a round is skipped, after all responses and before any player receives its own.
+    """A step of the vote on whether a round is skipped, after all responses and before the first delivery to a player.
 
-    Without `reads`, a worker votes: it writes how many values it found to be NaN or infinite. With both, one worker
-    adds the votes. Without `writes`, a worker takes up the result.
+    Without `reads`, a worker votes: it writes the number of NaN and infinite values that it found. With `reads` and
+    `writes`, one worker adds the votes. Without `writes`, a worker reads the sum and decides.
     """
 
 
@@ -231,7 +231,8 @@ class Vote(_Local):
 class _Carried:
     """The fields of `Transfer`, `Send` and `Receive`: an edge, the value on it, and the rounds in which it is due.
 
-    delay: if rounds overlap, the message of round t - delay is sent beside the steps of round t without a delay.
+    delay: how many rounds late the message is sent, if rounds overlap. While steps without a delay play round t, the
+    message of round t - delay is sent.
     """
 
     edge: Edge

@@ -49,7 +49,7 @@ def verify(schedule: Schedule) -> None:
 
 
 def _check_ages(schedule: Schedule) -> None:
-    """Raise ProtocolError if a query needs parameters that are made later, because the moves of a round are late."""
+    """Raise ProtocolError if a query needs parameters that do not exist yet, because moves are delayed."""
     late = {step.delay for step in schedule.steps if isinstance(step, steps.Move | steps.Install | steps.Follow)}
     for position, step in enumerate(schedule.steps):
         age = step.age if isinstance(step, Query) else None
