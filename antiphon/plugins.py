@@ -103,7 +103,7 @@ def refuse_foreign(folder: str, table: Any, allowed: Iterable[str]) -> None:  # 
         if not any(module == each or module.startswith(f"{each}.") for each in known):
             raise ExperimentError(
                 f"experiment {folder!r} names code of its own: key {key!r} is {name!r}. Expected names of the library "
-                f"or of installed plugins, because such code can do all that you can. If you trust {module!r}, allow "
+                f"or of installed plugins, because such code runs with your rights. If you trust {module!r}, allow "
                 f"it: --allow {module}."
             )
 

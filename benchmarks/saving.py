@@ -80,8 +80,8 @@ def main() -> None:
     ]
     note = (
         "A checkpoint of each experiment: CPU time of all processes that host players, and the driver's. "
-        "The share is of one core, with a checkpoint every 10 s. Of a replay only new blocks are written; the others "
-        "are linked."
+        "The share is of one core, with a checkpoint every 10 s. Only new blocks of a replay memory are written; the "
+        "others are linked."
     )
     write_section("Costs of a checkpoint", f"`python -m benchmarks.saving`\n\n{note}\n\n{table(header, rows)}\n")
 

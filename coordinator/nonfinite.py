@@ -33,7 +33,7 @@ SKIPPED = "the round was skipped, because a value in it was NaN or infinite"
 _POLICIES = 'With on_nonfinite = "skip-round", "clip" or "warn" the run goes on.'
 _REMEDY = f"Lower the learning rate, limit the gradients (clip_norm of the agent), or correct the data. {_POLICIES}"
 _REMEDY_OF_ORACLE = f"Correct the data, or the code of the oracle. {_POLICIES}"
-_REMEDY_OF_MOVE = "This move cannot be taken back: lower the learning rate, or limit the gradients (clip_norm)."
+_REMEDY_OF_MOVE = "This move cannot be undone: lower the learning rate, or limit the gradients (clip_norm)."
 
 
 @final

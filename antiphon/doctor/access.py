@@ -40,7 +40,7 @@ def token() -> str:
         name, value = (MODE, mode) if mode not in ("", "token") else (WITHOUT_TOKEN, "1")
         raise CheckFailed(
             f"the environment has {name}={value}; expected Ray's token mode, because anyone who reaches a cluster "
-            f"without a token can run code on it. Unset {name}. Runs on this machine alone have a token all the same."
+            f"without a token can run code on it. Unset {name}. Runs on one machine always have their own token."
         )
     if others := readable_by_others(path):
         raise CheckFailed(f"{path} can be read by other users ({others:04o}); expected 0600. Run: chmod 600 {path}")

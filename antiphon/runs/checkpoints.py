@@ -47,7 +47,7 @@ class Checkpoints:
             there = f"those of the rounds {', '.join(map(str, rounds))}" if rounds else "none"
             raise ExperimentError(
                 f"{self.folder.address!r}: expected {wanted}, found {there}. Let a run write one first (key "
-                "'checkpoint_every'), or name a round that is there."
+                "'checkpoint_every'), or name a round that was found."
             )
         chosen = rounds[-1] if round is None else round
         folder = self.at(chosen)

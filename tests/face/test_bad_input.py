@@ -316,7 +316,7 @@ def test_evaluating_without_a_checkpoint(antiphon, place, tiny_backprop):
     manifest.unlink()
     text = (
         f"{str(place / 'mine/checkpoints')!r}: expected a complete checkpoint, found none. Let a run write one first "
-        "(key 'checkpoint_every'), or name a round that is there."
+        "(key 'checkpoint_every'), or name a round that was found."
     )
     refused(antiphon("evaluate", "mine"), text, place)
 
