@@ -64,7 +64,7 @@ def messages(seed: int) -> list[Message]:
 
 
 def damaged(frame: bytes, other: bytes, draws: random.Random) -> bytearray:
-    """Return a frame with one to four kinds of damage. other: another frame, of which parts may be put in."""
+    """Return a frame with one to four kinds of damage. other: another frame; its end may replace that of this frame."""
     changed = bytearray(frame)
     for _ in range(draws.randint(1, 4)):
         draws.choice(_DAMAGES)(changed, other, draws)

@@ -36,8 +36,8 @@ class Recovery:
 class History:
     """Writes the history of a run to the file `path`, one entry a line. If `path` is None, no file is written.
 
-    The driver writes the history. After the coordinator's death, the new coordinator gets its generation from it. A
-    file at `path` is read first, so that a resumed run never uses a generation twice.
+    The driver writes the history. After the coordinator's death, the new coordinator gets its generation from the
+    history. An existing file at `path` is read first, so that a resumed run never uses a generation twice.
     Raises ExperimentError if the file is not a history, RoundError if it cannot be written.
     """
 

@@ -83,7 +83,7 @@ class Copying:
         return self._channel.receive(edge, round).clone()
 
     def collect(self, reduction: Reduction, round: int) -> Tensor:
-        """Wait for the sum of `round`, and return a copy of it."""
+        """Wait for the result of an all-reduce in `round`, and return a copy of it."""
         return self._channel.collect(reduction, round).clone()
 
 
@@ -105,7 +105,7 @@ class RoundsInFlight:
         channel: Channel,
         keep: bool = False,
     ) -> None:
-        """Compile the actions of `worker` for each round in flight. keep: as for `LocalProgram`."""
+        """Compile the actions of `worker` for each round in flight. keep: keep all values until their round ends."""
         copying = Copying(channel)
         self._hosted = [hosted.of_turn(turn) for turn in range(assignment.schedule.in_flight)]
         self._programs: list[LocalProgram] = []

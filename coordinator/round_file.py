@@ -13,7 +13,7 @@ _ROUND = struct.Struct("=q")
 
 
 def round_file(actor: Any) -> Path | None:  # Any: Ray's actor handles have no common type
-    """Return the path of the round file of an actor, on the machine of this process; None without a Ray node.
+    """Return the path of the file with the round of an actor, on this machine; None if this process has no Ray node.
 
     The file is in the folder of Ray's session, and has the actor's id as its name. Ray removes it with that folder.
     """

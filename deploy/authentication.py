@@ -64,8 +64,8 @@ def require_token(address: str) -> bool:
 
     If other users can read the token's file, it is made private.
     address: the address of the cluster, for error messages.
-    Raises ClusterError if the environment turns token mode off, unless `WITHOUT_TOKEN` is 1. Then the result is false.
-    Raises VersionError if Ray is too old for tokens.
+    Raises ClusterError if the environment turns token mode off, and VersionError if Ray is too old for tokens. If
+    `WITHOUT_TOKEN` is 1, the result is false, and token mode may be off.
     """
     check_has_tokens()
     if os.environ.get(WITHOUT_TOKEN) == "1":

@@ -76,7 +76,7 @@ def kick_of(
 ) -> KickTape | None:
     """Return an object that computes outputs and gradients of a dense layer of kickback without autograd.
 
-    Returns None for every other function. The layer is unmodified, and its weight and bias are the `parameters`.
+    Returns None for any other function, for a modified layer, and if `parameters` are not the layer's weight and bias.
     recorded: computes outputs and gradients with autograd, if the layer is changed later.
     """
     kicking = sys.modules.get("antiphon.grammars.library.kicking")

@@ -108,7 +108,7 @@ class Elementwise:
         self._up, self._down = function.up_in_place if in_place else function.up, function.down
 
     def up(self, x: Tensor) -> tuple[Tensor, Kept]:
-        """Return the function of x."""
+        """Return the ReLU or tanh of x, and a tuple with this output."""
         played = self._up(x)
         return played, (played,)
 

@@ -17,7 +17,8 @@ from antiphon.runs.folder import cannot_be_written
 class Events:
     """A TensorBoard event file in a run folder. It is flushed after each event.
 
-    resumed_at: the round at which a resumed run continues. TensorBoard then ignores later events of earlier files.
+    resumed_at: the round at which a resumed run continues. TensorBoard then ignores events of later rounds in earlier
+    files.
 
     Raises RoundError, whose message names the file, if the file cannot be written.
     """

@@ -1,4 +1,4 @@
-"""Which keys of an experiment decide the numbers of a run. Only the others may change when a run is resumed."""
+"""Says which keys of an experiment decide the numbers of a run. Only other keys may change when a run is resumed."""
 
 import hashlib
 from collections.abc import Mapping

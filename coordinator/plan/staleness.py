@@ -79,8 +79,8 @@ def overlapping(grammar: Grammar, tasks: Sequence[Task], staleness: Staleness) -
     """Return the tasks of a round with delays, so that a round can begin before the earlier rounds have ended.
 
     If all passes are stale, every response is delayed by the smallest age. Otherwise the stale passes are played one
-    round ahead of all other passes. A delayed task does not wait for the other tasks of its turn, which belong to a
-    later round. Queries to one oracle keep the order of their rounds. In a pass that is played ahead, players come
+    round ahead of all other passes. A delayed task does not wait for the undelayed tasks of its turn, which belong
+    to a later round. Queries to one oracle keep the order of their rounds. In a pass that is played ahead, players come
     first, because an oracle on another worker waits for them. Oracles come last, because their answers may take long
     (environment steps).
     """
