@@ -22,7 +22,7 @@ from antiphon.coordinator.shown import Shown
 from antiphon.coordinator.statistics import Nonfinite
 from antiphon.coordinator.values import flat
 from antiphon.errors import AntiphonError, NonfiniteError
-from antiphon.grammars.finite import LARGE, all_finite, clipped, has_no_nan, is_finite, may_be_wrong, sum_of, wrong
+from antiphon.grammars.finite import LARGE, all_finite, clipped, has_no_nan, is_finite, may_be_wrong, wrong
 from antiphon.grammars.query import Kind, Node
 from antiphon.grammars.response import PARAMETERS, Deliver, Map, Product, Sum
 from antiphon.transport.memory import Value
@@ -47,7 +47,8 @@ class FiniteCheck:
 
     values: the values of the current round by key, as the program of the worker keeps them. key: returns the key of a
     slot. beside: the check of this worker for other rounds in flight; both share their findings. skipping: the reason
-    why no player moves in this round; "" if the players move.
+    why no player moves in this round; "" if the players move. losses: the sum of the losses of this round; the program
+    adds each loss when it reads it.
     """
 
     def __init__(
@@ -69,8 +70,9 @@ class FiniteCheck:
         self._masks: list[int] = []
         self._several = False
         self._moved: list[_Moved] = []
-        self._total: float | Tensor = 0.0
-        self._apart = self._moves = False
+        self.losses = 0.0
+        self._joined: dict[tuple[_Moved, ...], tuple[list[Tensor], list[Tensor]]] = {}
+        self._apart = self._moves = self._has_loss = False
         query = self._grammar.query
         self._actions = {port for node in query.nodes if node.kind is Kind.ORACLE for port in node.inputs}
         self._shown = Shown(assignment, hosted)
@@ -88,6 +90,8 @@ class FiniteCheck:
         at_once = [slot for slot in slots if self._at_once or slot.port in self._actions]
         later = [slot for slot in slots if slot not in at_once and not self._shown.is_shown(action, slot)]
         later += [] if self._at_once else self._shown.to_test(action)
+        if isinstance(action, steps.Query) and self._grammar.query.by_name[action.node].kind is Kind.LOSS:
+            self._has_loss, later = self._has_loss or bool(later), []  # `losses` tells
         self._together |= {self._key(slot): slot for slot in later}
         self._several |= any(slot.port.index == PARAMETERS for slot in later) or bool(self._hosted.shared)
         return self._tested(action, play, at_once) if at_once else play
@@ -95,7 +99,7 @@ class FiniteCheck:
     @property
     def tests_later(self) -> bool:
         """Whether values or parameters of this worker are tested at the end of a round."""
-        return bool(self._together) or self._moves
+        return bool(self._together) or self._moves or self._has_loss
 
     def vote(self, action: steps.Vote) -> Play:
         """Return a function of the round that plays a step of the vote on whether the round is skipped."""
@@ -120,15 +124,28 @@ class FiniteCheck:
         get = self._values.get
         found = [value for key in self._together if (value := get(key)) is not None]
         tensors = _parts(found) if self._several else cast(list[Tensor], found)
-        for moved in self._moved:
-            tensors += moved.small
-        total, self._total = self._total, 0.0
-        right = bool(total - total == 0) and all_finite(tensors) and (not self._apart or self._all_apart_are_right())
+        small, large = self._parameters()
+        losses, self.losses = self.losses, 0.0
+        right = losses - losses == 0 and all_finite([*large, *tensors], small)
+        right = right and (not self._apart or self._all_apart_are_right())
         wrong = None if right else self.search(round)
         if not right:
             self._set_masks_apart()
         self._moved.clear()
         return wrong
+
+    def _parameters(self) -> tuple[list[Tensor], list[Tensor]]:
+        """Return the small and the large parameters that moved in this round, the last ones first.
+
+        Those are still in the cache of the processor.
+        """
+        moved = tuple(self._moved)
+        found = self._joined.get(moved)
+        if found is None:
+            backwards = moved[::-1]
+            small, large = [t for each in backwards for t in each.small], [t for each in backwards for t in each.large]
+            found = self._joined[moved] = small, large
+        return found
 
     def _all_apart_are_right(self) -> bool:
         masks = _parts([self._values[key] for key in self._masks if key in self._values])
@@ -190,8 +207,6 @@ class FiniteCheck:
         def noted(round: int) -> None:
             play(round)
             self._moved.append(moved)
-            for each in moved.large:  # now, because they are in the processor's cache
-                self._total += sum_of(each)
 
         def tested(round: int) -> None:
             play(round)
@@ -320,7 +335,7 @@ def _parts(values: Sequence[Value]) -> list[Tensor]:
 @final
 @dataclass(frozen=True, eq=False)
 class _Moved:
-    """A move of a player, and the player's parameters, small and large.
+    """A move of a player, and the player's parameters: small ones as vectors, and the others.
 
     masks: whether a parameter holds infinity, such as a mask of -inf. Then `small` and `large` are empty.
     """
@@ -336,7 +351,8 @@ class _Moved:
         parameters = [part(each.detach()) for each in player.parameters]
         masks = not all_finite(parameters)
         plain = [] if masks else parameters
-        small, large = ([each for each in plain if (each.numel() > LARGE) is size] for size in (False, True))
+        small = [each.view(-1) for each in plain if each.numel() <= LARGE and each.is_contiguous()]
+        large = [each for each in plain if each.numel() > LARGE or not each.is_contiguous()]
         return cls(action, player, small, large, masks)
 
 

@@ -67,8 +67,7 @@ class LocalProgram:
             self._moves, self._joints = beside._moves, []
         self.begin()
         self._actions = actions
-        found = beside.finite if beside else None
-        self.finite = FiniteCheck(assignment, hosted, self._values, self._key, actions, found)
+        self.finite = FiniteCheck(assignment, hosted, self._values, self._key, actions, beside and beside.finite)
         self._plays = [self.finite.checked(action, self._compile(action)) for action in actions]
         if not keep and any(action.microbatch is not None for action in actions):
             self._drop_early()
@@ -208,7 +207,8 @@ class LocalProgram:
             if first:
                 rounds.append(round)
                 losses.append(0.0)
-            losses[-1] += float(value) * part
+            losses[-1] += (loss := float(value) * part)
+            self.finite.losses += loss
             return (value,)
 
         return noted

@@ -10,7 +10,7 @@ from antiphon.coordinator.plan import steps
 from antiphon.coordinator.plan.assignment import Assignment
 from antiphon.coordinator.plan.steps import LocalAction, Part, Slot, share_of_batch
 from antiphon.grammars.query import Kind, Port
-from antiphon.grammars.response import PARAMETERS, Product, Sum
+from antiphon.grammars.response import PARAMETERS, Map, Product, ResponseNode, Sum
 from antiphon.grammars.when import When
 from antiphon.transport.message import Phase
 
@@ -26,12 +26,14 @@ class Shown:
     A value needs no test for NaN and infinity if they also make another tested value NaN or infinite:
 
     - A delivered gradient makes the parameters wrong that are updated with it.
-    - An input of a chain (linear layers, ReLU, tanh) makes the output of the chain NaN if the input is NaN.
-    - An input of such a chain, or a response to it, makes the gradient of the chain's parameters wrong. The exception
+    - An input of a chain (linear layers, ReLU, tanh), of a layer of kickback, or of some losses makes the output NaN if
+      the input is NaN.
+    - An input of such a chain or layer, or a response to it, makes the gradient of the parameters wrong. The exception
       is a response that a ReLU multiplies by 0, which has no influence.
+    - A message of a map such as `negate` makes the result of the map wrong.
 
     So a worker does not test a value that a player reads, on any worker, to compute such a gradient. If the operator of
-    this player is no such chain, the player's worker tests the value instead.
+    this player is no such chain or layer, the player's worker tests the value instead.
     """
 
     def __init__(self, assignment: Assignment, hosted: Hosted) -> None:
@@ -49,10 +51,10 @@ class Shown:
         """Return whether this worker need not test a value that one of its actions makes."""
         if slot.port in self._gradients:
             return True
-        if isinstance(action, steps.Respond) and not isinstance(self._grammar.response.by_name[action.node], Product):
+        if isinstance(action, steps.Respond) and not self._is_product_or_shows(action):
             return False
         readers = [each for each in self._readers.get(slot, ()) if each.when == action.when]
-        return any(self._teaches(each, slot) or self._is_chain(each, slot) for each in readers)
+        return any(self._teaches(each, slot) or self._is_chain(each, slot) or self._is_map(each) for each in readers)
 
     def to_test(self, action: LocalAction) -> Sequence[Slot]:
         """Return the values that an action reads and this worker must test, because their makers do not."""
@@ -74,6 +76,14 @@ class Shown:
             return False
         node, microbatch = self._asked(reader)
         return node.kind is not Kind.ORACLE and self._hosted.gray_box(node, microbatch).shows_nan
+
+    def _is_map(self, reader: Reader) -> bool:
+        here = self._shared or reader.worker == self._hosted.worker
+        return here and isinstance(reader, steps.Respond) and _shows(self._grammar.response.by_name[reader.node])
+
+    def _is_product_or_shows(self, action: steps.Respond) -> bool:
+        node = self._grammar.response.by_name[action.node]
+        return isinstance(node, Product) or _shows(node)
 
     def _asked(self, reader: Reader):  # noqa: ANN202 - the arguments of `Hosted.gray_box`
         return self._grammar.query.by_name[self._node(reader) or ""], share_of_batch(reader)
@@ -97,6 +107,11 @@ class Shown:
                 yield each.message
                 node = assignment.grammar.response.by_name[each.message.node]
                 yield from node.inputs if isinstance(node, Sum) else ()
+
+
+def _shows(node: ResponseNode) -> bool:
+    """Whether NaN or infinity in any message of a map shows in its result."""
+    return isinstance(node, Map) and getattr(node.operation.target, "shows_nonfinite", False) is True
 
 
 def _is_shown(agent: AgentSpecification) -> bool:

@@ -41,6 +41,17 @@ def linear(how: Linearity) -> Callable[[F], F]:
     return declare
 
 
+def shows_nonfinite(target: F) -> F:
+    """Declare that every NaN or infinity in a message makes a number of the result of `target` NaN or infinite.
+
+    So the message itself need not be searched for them. True for products and quotients of each number.
+    """
+    declared: Any = target  # Any: any object that takes an attribute
+    declared.shows_nonfinite = True
+    return target
+
+
+@shows_nonfinite
 @linear(Linearity.NUMBERS)
 @typed
 def negate(message: Tensor) -> Tensor:
@@ -48,6 +59,7 @@ def negate(message: Tensor) -> Tensor:
     return -message
 
 
+@shows_nonfinite
 @linear(Linearity.NUMBERS)
 @typed
 def scale(message: Tensor, factor: float) -> Tensor:
@@ -55,6 +67,7 @@ def scale(message: Tensor, factor: float) -> Tensor:
     return message * factor
 
 
+@shows_nonfinite
 @typed
 def over_batch(message: Tensor, factor: float = 1.0) -> Tensor:
     """Return the message times `factor / batch`, where `batch` is the size of its first dimension.

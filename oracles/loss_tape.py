@@ -68,16 +68,18 @@ class _Kernels(NamedTuple):
 
     query: returns the loss and the values to keep; None for inputs of other shapes or dtypes. respond: returns the
     gradient of one input, given the gradient of the loss, the kept values and the index of the input. inputs: indices
-    of the inputs for which `respond` works.
+    of the inputs for which `respond` works. shows_nan: whether every NaN in an input makes the loss NaN. In cross
+    entropy it need not, because examples with the label -100 are left out.
     """
 
     query: Callable[[Tensor, Tensor], tuple[Tensor, Kept] | None]
     respond: Callable[[Tensor, Kept, int], Tensor]
     inputs: frozenset[int]
+    shows_nan: bool = True
 
 
 _KNOWN: Mapping[Any, _Kernels] = {  # Any: functions
-    cross_entropy: _Kernels(_cross_entropy, _cross_entropy_back, frozenset({0})),
+    cross_entropy: _Kernels(_cross_entropy, _cross_entropy_back, frozenset({0}), False),
     mse_loss: _Kernels(_squares, _squares_back, frozenset({0, 1})),
 }
 _OF_GAN = _Kernels(_discernment, _discernment_back, frozenset({0, 1}))
@@ -91,7 +93,7 @@ class LossTape:
     """
 
     def __init__(self, kernels: _Kernels, recorded: Tape) -> None:
-        self._kernels, self._recorded = kernels, recorded
+        self._kernels, self._recorded, self.shows_nan = kernels, recorded, kernels.shows_nan
         self._kept: Kept | None = None
 
     def query(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:

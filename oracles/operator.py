@@ -11,8 +11,8 @@ from antiphon.grammars.plain import backward_hooks_of, is_hooked
 from antiphon.oracles.addition import addition_of
 from antiphon.oracles.autocast import Autocast, ScaledTape
 from antiphon.oracles.chain import ChainTape, chain_of
-from antiphon.oracles.kicks import kick_of
-from antiphon.oracles.loss_tape import loss_of
+from antiphon.oracles.kicks import KickTape, kick_of
+from antiphon.oracles.loss_tape import LossTape, loss_of
 from antiphon.oracles.recomputed import RecomputedTape
 from antiphon.oracles.sharded import ShardedTape
 from antiphon.oracles.tape import AutogradTape, Products, Tape
@@ -133,8 +133,13 @@ class Operator:
 
     @property
     def shows_nan(self) -> bool:
-        """Whether every NaN in an input makes a number of the output NaN, as in linear layers, ReLU and tanh."""
-        return isinstance(self._tape, ChainTape)
+        """Whether every NaN in an input makes a number of the output NaN.
+
+        True for linear layers, layer norms, ReLU, tanh, the dense layers of kickback, and some losses. NaN or infinity
+        in a message to such layers makes a gradient of their parameters wrong, unless a ReLU multiplies it by 0.
+        """
+        tape = self._tape
+        return isinstance(tape, ChainTape | KickTape) or (isinstance(tape, LossTape) and tape.shows_nan)
 
     def forget(self) -> None:
         """Drop the data that the last query kept for responses, if fewer responses were asked than expected."""

@@ -26,6 +26,7 @@ from antiphon.grammars import (
 )
 from antiphon.grammars.inference import make_operator
 from antiphon.grammars.library.kicking import Weights
+from antiphon.grammars.maps import shows_nonfinite
 
 
 @typed
@@ -63,6 +64,7 @@ def kickback(nature: OracleDeclaration, layers: Mapping[str, Factory], loss: Fac
     return Grammar("kickback", q.graph(), r.graph(), objective, _promised(tuple(layers), own))
 
 
+@shows_nonfinite
 def kicked(beta: Tensor, kick: Tensor) -> Tensor:
     """Estimate the gradient with respect to a layer's output as beta times kick.
 
