@@ -141,14 +141,18 @@ def refused(address: str, sent: bool) -> ClusterError:
 
 
 def _set(values: Mapping[str, str | None]) -> None:
-    """Set or remove environment variables, and make Ray read its mode and token again in this process."""
+    """Set or remove environment variables, and make Ray read its mode and token again in this process.
+
+    A process that is connected to Ray keeps the mode and token of that Ray: Ray ends a process that loses its token.
+    """
     for name, value in values.items():
         if value is None:
             os.environ.pop(name, None)
         else:
             os.environ[name] = value
-    _raylet.Config.initialize("")
-    _raylet.AuthenticationTokenLoader.instance().reset_cache()
+    if not ray.is_initialized():
+        _raylet.Config.initialize("")
+        _raylet.AuthenticationTokenLoader.instance().reset_cache()
 
 
 def _numbers(version: str) -> tuple[int, ...]:

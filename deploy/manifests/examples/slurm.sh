@@ -44,10 +44,17 @@ executor = "ray"
 transport = "process-group"
 threads = 1
 microbatches = 1
+staleness = 0
 deadline = 30.0
+checksum = "between-machines"
+max_recoveries = 20
 rounds_per_report = 100
 checkpoint_every = 5000
+checkpoint_every_seconds = 60.0
+checkpoint_folder = ""
 keep_checkpoints = 2
+keep_best = ""
+best_is = "lowest"
 on_nonfinite = "fail"
 
 [agent]
