@@ -130,9 +130,8 @@ class RecoveringExecutor:
         if len(self._recent) >= self._max:
             if self._recent:
                 names = ", ".join(name for _, _, name in self._recent)
-                error.add_note(
-                    f"max_recoveries = {self._max}: the run has recovered so often within an hour, or since it came further ({names})"
-                )
+                told = f"max_recoveries = {self._max}: the run has recovered so often within an hour"
+                error.add_note(f"{told}, or since it came further ({names})")
             raise error
         self._recent.append((now, error.round, f"{error.worker or 'a connection'} in round {error.round}"))
 

@@ -92,9 +92,18 @@ def test_what_is_not_provably_ours_stays(temporary, text):
         assert sweep() == [] and sorted(temporary.rglob("*")) == before
 
 
+def test_the_folder_of_another_machine_stays_where_machines_share_their_temporary_files():
+    with owned_folder() as folder:
+        mark = json.loads((Path(folder) / OWNER).read_text())
+        other = {**mark, "machine": "another", "boot": "another", "began": 1}
+        (Path(folder) / OWNER).write_text(json.dumps(other))
+        assert sweep() == [] and Path(folder).exists()
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to another user")
 def test_the_folder_of_another_user_stays(temporary):
     with owned_folder() as folder:
-        (Path(folder) / OWNER).write_text(json.dumps({"boot": "another"}))
+        mark = json.loads((Path(folder) / OWNER).read_text())
+        (Path(folder) / OWNER).write_text(json.dumps({**mark, "boot": "another"}))
         os.chown(folder, 65534, 65534)
         assert sweep() == []
