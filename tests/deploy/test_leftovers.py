@@ -60,7 +60,7 @@ def test_a_folder_of_a_living_process_stays_and_one_of_a_killed_process_goes_wit
     assert is_alive(daemon)
     with owned_folder() as mine:  # the next start
         assert not folder.exists() and Path(mine).exists()
-        for _ in range(500):
+        for _ in range(3000):
             if not is_alive(daemon):
                 break
             threading.Event().wait(0.01)
