@@ -115,9 +115,21 @@ def _is_of(process: int, folder: Path) -> bool:
     try:
         path = _PROCESSES / str(process)
         mark = os.fsencode(f"{VARIABLE}={folder}")
-        return path.stat().st_uid == os.geteuid() and mark in (path / "environ").read_bytes().split(b"\0")
+        if path.stat().st_uid != os.geteuid():
+            return False
+        return mark in (path / "environ").read_bytes().split(b"\0") or _is_rays(path, folder)
     except OSError:
         return False
+
+
+def _is_rays(process: Path, folder: Path) -> bool:
+    """Return whether a process has a title of Ray and a log file in the folder.
+
+    Such a title may be written over the environment.
+    """
+    if not (process / "cmdline").read_bytes().startswith(b"ray::"):
+        return False
+    return any(Path(os.readlink(each)).is_relative_to(folder) for each in (process / "fd").iterdir())
 
 
 def _kill(process: int, folder: Path) -> None:

@@ -105,12 +105,12 @@ def test_a_signal_to_everyone_ends_the_run_after_its_batch(start, place, tiny_da
     assert [pid for pid in pids if os.path.exists(f"/proc/{pid}")] == []
 
 
-def test_a_worker_that_dies_fails_the_run_and_is_named(start, place, tiny_dac):
-    endless = ["--rounds=1000000000", "--set=rounds_per_report=20"]
+def test_without_recoveries_a_worker_that_dies_fails_the_run_and_is_named(start, place, tiny_dac):
+    endless = ["--rounds=1000000000", "--set=rounds_per_report=20", "--set=max_recoveries=0"]
     process = start("run", *tiny_dac, *endless, "--executor=ray", "--out=mine")
     pids = {row[0]: int(row[3]) for row in actors(process)[2:]}
     os.kill(pids["Critic"], signal.SIGKILL)
-    _, error = process.communicate(timeout=60)
+    _, error = process.communicate(timeout=120)
     assert process.returncode == 1
     assert error.startswith("error: worker 'Critic' died in round ")
     assert json.loads((place / "mine/summary.json").read_text())["status"] == "failed"
