@@ -22,7 +22,12 @@ AGENTS = "antiphon.agents"
 RUNTIME_ENV = "runtime_env"
 """The key of an experiment that lets Ray install packages for a worker."""
 
-_NAMED = re.compile(r"([^\W\d][\w.]*):(?!/)")  # "module:name"; not an address such as "s3://bucket"
+_ADDRESSES = frozenset({"checkpoint_folder"})
+"""Keys of an experiment whose values may be addresses, such as "s3://bucket/run"."""
+
+# "module:name". A module may have any name that a file can have: Gymnasium imports what stands before the colon, also
+# of "my-module:Env-v0" and of "module:/x".
+_NAMED = re.compile(r"([^:]*):")
 
 
 def installed(group: str) -> Mapping[str, EntryPoint]:
@@ -92,9 +97,9 @@ def made(
 def refuse_foreign(folder: str, table: Any, allowed: Iterable[str]) -> None:  # Any: TOML
     """Raise ExperimentError if a table that was read from a run folder names code that the user did not allow.
 
-    A run folder is data: opening it must not run code that its author chose. Code is a value "module:name", or a key
-    `runtime_env`, which lets Ray install packages. Names of the library and of installed plugins (entry points) are
-    allowed.
+    A run folder is data: opening it must not run code that its author chose. Code is a text with a colon, such as
+    "module:name", or a key `runtime_env`, which lets Ray install packages. Names of the library and of installed
+    plugins (entry points) are allowed.
     folder: the folder or its experiment, for the error text. allowed: modules that the user allows, with their
     submodules.
     """
@@ -119,7 +124,7 @@ def _foreign(value: Any, key: str) -> Iterator[tuple[str, Any, str]]:  # Any: TO
     elif isinstance(value, list | tuple):
         for below in value:
             yield from _foreign(below, key)
-    elif isinstance(value, str) and (found := _NAMED.match(value)):
+    elif isinstance(value, str) and key not in _ADDRESSES and (found := _NAMED.match(value)):
         yield key, value, found[1]
 
 

@@ -14,10 +14,17 @@ def in_background(work: Callable[[], Result]) -> Future[Result]:
     future.set_running_or_notify_cancel()
 
     def run() -> None:
+        nonlocal work
+        # Tensors of `work` are freed before the caller goes on: if it then ends the process while this thread frees
+        # them, torch aborts the process.
         try:
-            future.set_result(work())
+            result = work()
         except BaseException as error:  # the caller of `result` gets it
+            del work
             future.set_exception(error)
+        else:
+            del work
+            future.set_result(result)
 
     threading.Thread(target=run, name="antiphon-checkpoint", daemon=True).start()
     return future

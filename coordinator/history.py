@@ -1,5 +1,6 @@
 """The history of a run: generations of channels, rounds that were played, and recoveries, as a file of JSON lines."""
 
+import contextlib
 import json
 import os
 from collections.abc import Iterable
@@ -66,14 +67,17 @@ class History:
     def _add(self, event: str, durable: bool = False, **more: Any) -> None:  # Any: JSON
         if self._path is None:
             return
-        entry = {"event": event, "generation": self.generation, **more}
+        entry, end = {"event": event, "generation": self.generation, **more}, 0
         try:
             with self._path.open("a", encoding="utf-8") as file:
+                end = file.tell()
                 file.write(json.dumps(entry) + "\n")
                 if durable:
                     file.flush()
                     os.fsync(file.fileno())
         except OSError as error:
+            with contextlib.suppress(OSError):  # a part of a line would spoil the next one
+                os.truncate(self._path, end)
             raise RoundError(
                 f"history {str(self._path)!r} cannot be written: {error.strerror or error}. "
                 "Expected a run folder with room; free space, then resume the run."
@@ -101,16 +105,16 @@ def committed(entries: Iterable[dict[str, Any]]) -> list[range]:  # Any: JSON
 
 def read_history(path: Path) -> list[dict[str, Any]]:  # Any: JSON
     """Return the entries of the history file of a run. Raises ExperimentError if the file is not a history."""
-    # A killed driver may leave an incomplete last line. Nothing relied on it yet, so it is removed.
-    whole, _, rest = path.read_text(encoding="utf-8").rpartition("\n")
-    if rest:
-        with path.open("a", encoding="utf-8") as file:
-            file.truncate(len(f"{whole}\n".encode()) if whole else 0)
     try:
+        # A killed driver may leave an incomplete last line. Nothing relied on it yet, so it is removed.
+        whole, _, rest = path.read_text(encoding="utf-8").rpartition("\n")
+        if rest:
+            with path.open("a", encoding="utf-8") as file:
+                file.truncate(len(f"{whole}\n".encode()) if whole else 0)
         entries = [json.loads(line) for line in whole.splitlines()]
         if not all(isinstance(entry["event"], str) and type(entry["generation"]) is int for entry in entries):
             raise TypeError("an entry without its event or generation")
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ExperimentError(
             f"{str(path)!r} is no history of a run: {type(error).__name__}: {error}. Expected one JSON object a line, "
             "as antiphon writes them. Use the run folder as it was left, or start a new run."

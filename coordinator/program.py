@@ -62,9 +62,8 @@ class LocalProgram:
         self._uses: Counter[int] = Counter()
         self._unused: dict[int, int] = {}
         self._beside = beside
-        self._moves, self._joints = moves_of(actions, assignment.agents, hosted.agent_of)
-        if beside is not None:
-            self._moves, self._joints = beside._moves, []
+        own = (beside._moves, []) if beside else moves_of(actions, assignment.agents, hosted.agent_of)
+        self._moves, self._joints = own
         self.begin()
         self._actions = actions
         self.finite = FiniteCheck(assignment, hosted, self._values, self._key, actions, beside and beside.finite)
@@ -375,6 +374,7 @@ class LocalProgram:
 
         def play(round: int) -> None:
             reason = self.finite.skipping or move(round)
+            player.moves += bool(self.finite.skipping)  # as `install` counts, where the agent is on another worker
             if reason:
                 skipped = self._statistics.skipped
                 skipped[action.player] = Skipped(1, round, reason).after(skipped.get(action.player))

@@ -1,7 +1,6 @@
 """Keeps the round that a worker plays in a file, which can be read after the worker's death."""
 
 import mmap
-import os
 import struct
 from collections.abc import MutableSequence
 from pathlib import Path
@@ -24,16 +23,20 @@ def round_file(actor: Any) -> Path | None:  # Any: Ray's actor handles have no c
 def shared_round(path: Path | None) -> MutableSequence[int]:
     """Return a sequence of one integer, the round. The file at `path` always has the same value.
 
-    The operating system writes the value to the file, even if this process is killed. If `path` is None, there is no
-    file.
+    The operating system writes the value to the file, even if this process is killed. If `path` is None, or the file
+    cannot be written, there is no file.
     """
     if path is None:
         return [-1]
-    with path.open("wb+") as file:
-        os.truncate(file.fileno(), _ROUND.size)
-        memory: Any = memoryview(mmap.mmap(file.fileno(), _ROUND.size)).cast("q")  # Any: its type is no sequence's
-    memory[0] = -1
-    return memory
+    try:
+        with path.open("wb+") as file:
+            # Written, not only made longer: on a full disk, the first write to the memory would kill this process.
+            file.write(_ROUND.pack(-1))
+            file.flush()
+            memory: Any = memoryview(mmap.mmap(file.fileno(), _ROUND.size)).cast("q")  # Any: its type is no sequence's
+            return memory
+    except OSError:
+        return [-1]
 
 
 def last_round(actor: Any) -> int | None:  # Any: an actor handle

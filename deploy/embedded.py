@@ -6,12 +6,13 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, final
 from unittest import mock
 
 import ray
-from ray._private import node, worker
+from ray._private import node, services, worker
 from ray._private.parameter import RayParams
 
 from antiphon.deploy import fork_client
@@ -22,6 +23,8 @@ from antiphon.deploy.head import head_watch
 from antiphon.deploy.leftovers import owned_folder
 from antiphon.errors import TransportError
 
+_APART = partial(services.ConsolePopen, process_group=0)
+"""Starts a process of Ray in a group of its own: a signal to the driver's group, as of a terminal, is the driver's."""
 _QUIET = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_DISABLE_DOCKER_CPU_WARNING": "1",
@@ -147,7 +150,10 @@ def _start(address: str | None, num_cpus: int | None, num_gpus: int | None, fold
         options |= {"_temp_dir": folder, "_system_config": _SETTINGS}
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
     try:
-        with mock.patch.object(node, "Node", _Node) if folder else contextlib.nullcontext():
+        with contextlib.ExitStack() as own:
+            if folder:
+                own.enter_context(mock.patch.object(node, "Node", _Node))
+                own.enter_context(mock.patch.object(services, "ConsolePopen", _APART))
             ray.init(**options, **quiet)
     except Exception as error:  # Ray raises many types here
         where = f"joined at {address!r}" if address else f"started in {Path(tempfile.gettempdir())}"

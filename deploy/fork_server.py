@@ -40,7 +40,8 @@ class ForkServer:
             listener.bind(str(Path(folder) / fork_client.ADDRESS))
             listener.listen(1024)
             command = [sys.executable, "-m", "antiphon.deploy.fork_server", str(listener.fileno())]
-            kept = {"pass_fds": [listener.fileno()], "stdin": subprocess.PIPE}
+            # A group of its own: a signal to the driver's group, as of a terminal that is closed, is the driver's.
+            kept = {"pass_fds": [listener.fileno()], "stdin": subprocess.PIPE, "process_group": 0}
             self._process = subprocess.Popen(command, **kept, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def close(self) -> None:

@@ -1,7 +1,8 @@
 """Temporary folders that name the process that owns them, so that the folder of a killed process can be removed later.
 
-A folder is removed only if its owner is provably dead: the machine was started again since, or the process with the
-owner's id, in the same namespace of process ids, began at another time.
+A folder is removed only if its owner is provably dead: this machine was started again since, or the process with the
+owner's id, in the same namespace of process ids, began at another time. Several machines may share the folder for
+temporary files, and about the processes of another machine nothing is known here.
 """
 
 import contextlib
@@ -19,7 +20,7 @@ PREFIX = "antiphon-"
 OWNER = "owner.json"
 VARIABLE = "ANTIPHON_FOLDER"
 """The environment variable with the folder's path. It marks the processes that were started for the folder."""
-_PROCESSES = Path("/proc")
+_PROCESSES, _MACHINE = Path("/proc"), Path("/etc/machine-id")
 _PASSES = 20
 """How often to look for processes: a process may have started another one before it was killed."""
 
@@ -74,6 +75,8 @@ def _is_left(path: Path) -> bool:
             return False
         mark = json.loads((path / OWNER).read_text())
         here = _own_mark()
+        if mark["machine"] != here["machine"]:
+            return False
         if mark["boot"] != here["boot"]:
             return True
         # Process ids of another namespace, such as a container's, have no meaning in this namespace.
@@ -89,6 +92,7 @@ def _own_mark() -> dict[str, str | int]:
         "began": _began(os.getpid()),
         "namespace": os.readlink(_PROCESSES / "self/ns/pid"),
         "boot": (_PROCESSES / "sys/kernel/random/boot_id").read_text().strip(),
+        "machine": f"{os.uname().nodename} {_MACHINE.read_text().strip() if _MACHINE.exists() else ''}",
     }
 
 
@@ -111,9 +115,21 @@ def _is_of(process: int, folder: Path) -> bool:
     try:
         path = _PROCESSES / str(process)
         mark = os.fsencode(f"{VARIABLE}={folder}")
-        return path.stat().st_uid == os.geteuid() and mark in (path / "environ").read_bytes().split(b"\0")
+        if path.stat().st_uid != os.geteuid():
+            return False
+        return mark in (path / "environ").read_bytes().split(b"\0") or _is_rays(path, folder)
     except OSError:
         return False
+
+
+def _is_rays(process: Path, folder: Path) -> bool:
+    """Return whether a process has a title of Ray and a log file in the folder.
+
+    Such a title may be written over the environment.
+    """
+    if not (process / "cmdline").read_bytes().startswith(b"ray::"):
+        return False
+    return any(Path(os.readlink(each)).is_relative_to(folder) for each in (process / "fd").iterdir())
 
 
 def _kill(process: int, folder: Path) -> None:

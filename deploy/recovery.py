@@ -5,7 +5,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from typing import Any, TypeAlias, TypeVar, final
 
 from antiphon.coordinator.checkpoint import Labels, Manifest, load_states, read_manifest
@@ -36,13 +36,14 @@ class RecoveringExecutor:
     play the later rounds again. The caller of `play` gets the same result as without the failure, and sees no round
     twice. If there is no checkpoint, the run returns to its beginning, or to the states that `load` got.
     executor: the executor; it is closed with this object. max_recoveries: largest number of recoveries in an hour.
-    A further failure raises its error. With 0, every failure does.
+    A further failure raises its error. With 0, every failure does. Older recoveries count too while the run has not
+    come beyond their rounds.
     """
 
     def __init__(self, executor: RayExecutor, max_recoveries: int = MAX_RECOVERIES) -> None:
         self.assignment: Assignment = executor.assignment
         self._executor, self._max = executor, max_recoveries
-        self._recent: deque[tuple[float, str]] = deque()
+        self._recent: deque[tuple[float, int, str]] = deque()
         self._cut: Cut = None
         self._round = 0
         self._saving: _Saving | None = None
@@ -75,6 +76,7 @@ class RecoveringExecutor:
 
     def load(self, states: Mapping[str, Any], round: int) -> None:
         """Load states that `states` returned, by name. round: the next round to play."""
+        self._settle()  # else a recovery would go on from this checkpoint, which is older
         self._cut = states, round
         self._executor.load(states, round)
 
@@ -123,14 +125,15 @@ class RecoveringExecutor:
     def _admit(self, error: AntiphonError) -> None:
         """Count a recovery that `error` makes necessary. Raises the error instead if there were too many."""
         now = time.monotonic()
-        while self._recent and now - self._recent[0][0] > _HOUR:
+        while self._recent and now - self._recent[0][0] > _HOUR and self._recent[0][1] < max(error.round, self._round):
             self._recent.popleft()
         if len(self._recent) >= self._max:
             if self._recent:
-                names = ", ".join(name for _, name in self._recent)
-                error.add_note(f"max_recoveries = {self._max}: the run has recovered so often within an hour ({names})")
+                names = ", ".join(name for _, _, name in self._recent)
+                told = f"max_recoveries = {self._max}: the run has recovered so often within an hour"
+                error.add_note(f"{told}, or since it came further ({names})")
             raise error
-        self._recent.append((now, f"{error.worker or 'a connection'} in round {error.round}"))
+        self._recent.append((now, error.round, f"{error.worker or 'a connection'} in round {error.round}"))
 
     def _recover(self, error: AntiphonError) -> None:
         """Bring all workers back to the last checkpoint, and from there to the round before the failed call."""
@@ -149,7 +152,7 @@ class RecoveringExecutor:
         _log.warning("recovered: %s", describe(report))
         if (unsaved := self._saving) is not None:
             executor.play(unsaved.round - restored)
-            unsaved.written = unsaved.again()
+            unsaved.begin_again()
         if executor.round < self._round:
             executor.play(self._round - executor.round)
 
@@ -175,6 +178,7 @@ class _Saving(Future[Manifest]):
 
     settle: called before the result is read. round: next round at the time of the checkpoint. again: begins to write
     the checkpoint again. written: the future of the current attempt. folder: the folder of the checkpoint.
+    A timeout limits the wait for this attempt, not for a recovery.
     """
 
     written: Future[Manifest]
@@ -182,7 +186,15 @@ class _Saving(Future[Manifest]):
 
     def __init__(self, settle: Callable[[], None], round: int, again: Callable[[], Future[Manifest]]) -> None:
         super().__init__()
-        self._settle, self.round, self.again = settle, round, again
+        self._settle, self.round, self._again = settle, round, again
+
+    def begin_again(self) -> None:
+        """Begin to write the checkpoint again. `written` gets the error of a folder that cannot be written to."""
+        try:
+            self.written = self._again()
+        except OSError as error:
+            self.written = Future()
+            self.written.set_exception(error)
 
     def end(self) -> Manifest:
         """Wait for the writing that is under way, and return its result."""
@@ -193,14 +205,18 @@ class _Saving(Future[Manifest]):
         return super().done() or self.written.done()
 
     def result(self, timeout: float | None = None) -> Manifest:
-        """Return the manifest. Blocks until it is written."""
-        self._settle()
-        return super().result(timeout)
+        """Return the manifest. Blocks until it is written. Raises TimeoutError if that is not so in time."""
+        self._settled(timeout)
+        return super().result(0)
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """Return the exception of the writing, None if there was none. Blocks until it has ended."""
-        self._settle()
-        return super().exception(timeout)
+        self._settled(timeout)
+        return super().exception(0)
+
+    def _settled(self, timeout: float | None) -> None:
+        if wait([self.written], timeout).done:
+            self._settle()
 
 
 def describe(recovery: Recovery) -> str:

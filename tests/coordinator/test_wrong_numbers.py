@@ -163,6 +163,15 @@ def test_in_a_skipped_round_nobody_moves_and_the_next_round_is_played(place, apa
         assert all(torch.equal(value, states[AT - 1][player][name]) for name, value in (values or {}).items())
 
 
+def test_a_skipped_move_is_counted_wherever_the_agent_is():
+    game, found = grammar("data", torch.nan, AT), []
+    for placement in (together(game), spread(game, agents={"Last": "First"})):
+        with InlineExecutor(assign(game, SGD, placement=placement, on_nonfinite="skip-round")) as executor:
+            executor.play(ROUNDS)
+            found += [executor.states()["Last"]["moves"]]
+    assert found == [ROUNDS, ROUNDS]
+
+
 def test_without_a_wrong_number_every_policy_gives_the_same_bits():
     found = []
     for policy in ("fail", "skip-round", "clip", "warn"):

@@ -49,7 +49,7 @@ import json, socket, sys
 host, *ports = sys.argv[1:]
 def reached(port):
     try:
-        with socket.create_connection((host, int(port)), timeout=1):
+        with socket.create_connection((host, int(port)), timeout=5):
             return True
     except OSError:
         return False
@@ -66,7 +66,7 @@ for place in places:
     for method in methods.split():
         for sent in (None, [("authorization", "Bearer guessed")]):
             try:
-                grpc.insecure_channel(place).unary_unary("/ray.rpc." + method)(b"", timeout=5, metadata=sent)
+                grpc.insecure_channel(place).unary_unary("/ray.rpc." + method)(b"", timeout=30, metadata=sent)
                 code = "OK"
             except grpc.RpcError as error:
                 code = error.code().name

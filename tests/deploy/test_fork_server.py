@@ -54,7 +54,7 @@ def run(folder, *command: str, **options) -> subprocess.CompletedProcess[str]:
     """Run a script in a process that the server of this folder forks."""
     address = str(Path(folder) / fork_client.ADDRESS)
     return subprocess.run(
-        [sys.executable, "-c", FORK, address, *command], capture_output=True, text=True, timeout=60, **options
+        [sys.executable, "-c", FORK, address, *command], capture_output=True, text=True, timeout=150, **options
     )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from antiphon.deploy.leftovers import OWNER, owned_folder, sweep
+from antiphon.deploy.leftovers import OWNER, VARIABLE, owned_folder, remove, sweep
 
 HOLDS = """
 import sys, subprocess
@@ -60,12 +60,32 @@ def test_a_folder_of_a_living_process_stays_and_one_of_a_killed_process_goes_wit
     assert is_alive(daemon)
     with owned_folder() as mine:  # the next start
         assert not folder.exists() and Path(mine).exists()
-        for _ in range(500):
+        for _ in range(3000):
             if not is_alive(daemon):
                 break
             threading.Event().wait(0.01)
         assert not is_alive(daemon)
     assert not Path(mine).exists()
+
+
+def test_a_process_of_ray_is_found_by_its_files_where_its_title_covers_its_environment(temporary):
+    (temporary / "log").touch()
+    clean = {name: value for name, value in os.environ.items() if name != VARIABLE}
+    with (temporary / "log").open() as log:
+        sleep = ["-c", "import time; time.sleep(600)"]
+        daemons = [
+            subprocess.Popen([title, *sleep], executable=sys.executable, stdin=log, env=clean)
+            for title in ("ray::Agent", "less")
+        ]
+    try:
+        while any(b"sleep" not in Path(f"/proc/{each.pid}/cmdline").read_bytes() for each in daemons):
+            pass
+        remove(temporary)
+        assert daemons[0].wait(60) == -signal.SIGKILL and daemons[1].poll() is None
+    finally:
+        for each in daemons:
+            each.kill()
+            each.wait()
 
 
 @pytest.mark.parametrize("key, value", [("boot", "another"), ("began", 1), ("pid", 2**22 + 1)])
@@ -92,9 +112,18 @@ def test_what_is_not_provably_ours_stays(temporary, text):
         assert sweep() == [] and sorted(temporary.rglob("*")) == before
 
 
+def test_the_folder_of_another_machine_stays_where_machines_share_their_temporary_files():
+    with owned_folder() as folder:
+        mark = json.loads((Path(folder) / OWNER).read_text())
+        other = {**mark, "machine": "another", "boot": "another", "began": 1}
+        (Path(folder) / OWNER).write_text(json.dumps(other))
+        assert sweep() == [] and Path(folder).exists()
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to another user")
 def test_the_folder_of_another_user_stays(temporary):
     with owned_folder() as folder:
-        (Path(folder) / OWNER).write_text(json.dumps({"boot": "another"}))
+        mark = json.loads((Path(folder) / OWNER).read_text())
+        (Path(folder) / OWNER).write_text(json.dumps({**mark, "boot": "another"}))
         os.chown(folder, 65534, 65534)
         assert sweep() == []

@@ -26,6 +26,9 @@ NAMING = [
     ("backprop.data", "theirs:data"),
     ("grammar", "theirs:data"),
     ("dac.environment", "theirs:Env-v0"),
+    ("dac.environment", "theirs:/Env-v0"),
+    ("dac.environment", "theirs://Env-v0"),
+    ("dac.environment", "theirs.my-module:Env-v0"),
     ("placement.of.Dense1.runtime_env", {"pip": ["theirs"]}),
     ("arguments.inside", "theirs:data"),
 ]
@@ -92,7 +95,7 @@ def test_every_place_that_names_code_is_found(key: str, value: object):
 
 def test_names_of_the_library_of_plugins_and_addresses_are_no_code():
     plain = Experiment(grammar="backprop").model_dump(exclude_none=True)
-    more = {"dac": {"environment": "Pendulum-v1"}, "folder": "s3://bucket/run", "at": "10.0.0.1:6379", "time": "12:30"}
+    more = {"dac": {"environment": "Pendulum-v1"}, "checkpoint_folder": "s3://bucket/run"}
     refuse_foreign("run", plain | more, [])
     refuse_foreign("run", {"agent": {"agent": "a.b:C"}}, ["a"])
 

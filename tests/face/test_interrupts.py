@@ -51,7 +51,9 @@ def test_a_closed_terminal_ends_a_run_with_everything_written(place, tiny_dac):
     ends = {"stdin": terminal, "stdout": terminal, "stderr": terminal, "start_new_session": True}
     process = subprocess.Popen(command, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0), cwd=place, **ends)
     os.close(terminal)
-    while b"round 1/" not in os.read(mine, 65536):
+    shown = b""
+    while b"round 1/" not in shown:  # it may come in pieces
+        shown += os.read(mine, 65536)
         assert process.poll() is None
     os.close(mine)
     assert process.wait(timeout=60) == 128 + signal.SIGHUP

@@ -41,7 +41,7 @@ game.close()
 
 
 def test_importing_antiphon_is_free_and_playing_inline_needs_no_ray(place):
-    done = subprocess.run([sys.executable, "-P", "-c", QUIET], capture_output=True, text=True, timeout=60, cwd=place)
+    done = subprocess.run([sys.executable, "-P", "-c", QUIET], capture_output=True, text=True, timeout=150, cwd=place)
     assert (done.stdout, done.stderr) == ("[]\nFalse\n", "")
 
 

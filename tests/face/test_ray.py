@@ -89,23 +89,28 @@ def test_everyone_is_an_actor_of_its_own_and_plays_the_same_numbers(start, antip
     assert losses[0] == losses[1]
 
 
-def test_ctrl_c_ends_everyone(start, place, tiny_dac):
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGINT, 130), (signal.SIGHUP, 129), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)],
+)
+def test_a_signal_to_everyone_ends_the_run_after_its_batch(start, place, tiny_dac, number, code):
+    """As a terminal does for Ctrl-C, and when it is closed; `timeout` does so with SIGTERM."""
     endless = ["--rounds=1000000000", "--set=rounds_per_report=20"]
     process = start("run", *tiny_dac, *endless, "--executor=ray", "--out=mine", start_new_session=True)
     pids = [int(row[3]) for row in actors(process)[2:]]
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: everyone of the group gets it
-    _, error = process.communicate(timeout=60)
-    assert (process.returncode, error.encode()) == (130, NOTICE)
+    os.killpg(process.pid, number)
+    _, error = process.communicate(timeout=120)
+    assert (process.returncode, error.encode()) == (code, NOTICE)
     assert json.loads((place / "mine/summary.json").read_text())["status"] == "interrupted"
     assert [pid for pid in pids if os.path.exists(f"/proc/{pid}")] == []
 
 
-def test_a_worker_that_dies_fails_the_run_and_is_named(start, place, tiny_dac):
-    endless = ["--rounds=1000000000", "--set=rounds_per_report=20"]
+def test_without_recoveries_a_worker_that_dies_fails_the_run_and_is_named(start, place, tiny_dac):
+    endless = ["--rounds=1000000000", "--set=rounds_per_report=20", "--set=max_recoveries=0"]
     process = start("run", *tiny_dac, *endless, "--executor=ray", "--out=mine")
     pids = {row[0]: int(row[3]) for row in actors(process)[2:]}
     os.kill(pids["Critic"], signal.SIGKILL)
-    _, error = process.communicate(timeout=60)
+    _, error = process.communicate(timeout=120)
     assert process.returncode == 1
     assert error.startswith("error: worker 'Critic' died in round ")
     assert json.loads((place / "mine/summary.json").read_text())["status"] == "failed"

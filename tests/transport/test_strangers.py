@@ -26,7 +26,9 @@ from antiphon.transport.rendezvous import Address, StoreServer, _read, scope, st
 from antiphon.transport.route import Site
 from antiphon.transport.shared_memory import shared_memory_domain
 
-RUN = replace(SESSION, secret=b"known to the run alone", deadline=0.7)
+HASTY = replace(SESSION, secret=b"known to the run alone", deadline=1.5)
+RUN = replace(HASTY, deadline=20.0)
+"""Two who must meet, on any machine; `HASTY` is for those who wait in vain."""
 NAMES = ("Alice", "Bob")
 TOTAL = Reduction(7, "total", NAMES, Phase.RESPONSE, "first", torch.float32, (3,))
 
@@ -90,7 +92,7 @@ def test_every_value_that_workers_publish_is_refused_if_a_stranger_has_written_i
             inner.set(at, os.urandom(300)) if at == key else write(store, at, value)
 
         monkeypatch.setattr(AuthenticatedStore, "set", poisoned)
-        found = outcomes(two(address, other, domain))
+        found = outcomes(two(address, other, domain, HASTY))
         assert any(isinstance(each, ProtocolError) and f"(key {key!r})" in str(each) for each in found), (key, found)
         assert all(each is None or isinstance(each, AntiphonError) for each in found), (key, found)
 
@@ -157,7 +159,7 @@ def listening() -> set[int]:
 
 def test_garbage_at_the_ports_of_open_workers_leaves_no_descriptor(address: Address):
     before = listening()
-    alice, bob = two(address, "garbage", session=replace(RUN, deadline=20.0))
+    alice, bob = two(address, "garbage", session=RUN)
     with opened(Both(alice, bob, lambda *_: None, lambda: None)):
         ports, count = listening() - before, descriptors()
         assert len(ports) == 4  # of each worker, one for messages and one for sums
@@ -186,5 +188,5 @@ def test_a_store_refuses_connections_when_all_workers_are_connected():
 
 def test_workers_of_one_machine_meet_in_a_file(tmp_path: Path):
     store = StoreServer("127.0.0.1", tmp_path)
-    assert outcomes(two(store.address, "file", session=replace(RUN, deadline=20.0))) == [None, None]
+    assert outcomes(two(store.address, "file", session=RUN)) == [None, None]
     assert [each.name for each in tmp_path.iterdir()] == ["store"]

@@ -163,7 +163,7 @@ def test_a_sum_of_terms_of_different_rounds_is_refused(make: Make) -> None:
 
 def test_who_waits_in_vain_is_told_for_whom(make: Make) -> None:
     each = reduction()
-    with opened(make(replace(SESSION, deadline=0.5), [each])) as channels:
+    with opened(make(replace(SESSION, deadline=2.0), [each])) as channels:
         channels[0].contribute(each, 0, term(each, 0))
         channels[1].contribute(each, 0, term(each, 1))
         with pytest.raises((DeadlineError, TransportError), match="Cas"):
