@@ -14,7 +14,7 @@ from hypothesis import given, settings, strategies as st
 from torch import Tensor, nn
 
 from antiphon.agents.specification import AgentSpecification
-from antiphon.coordinator import inline
+from antiphon.coordinator import nonfinite
 from antiphon.coordinator.entries import Entry, play_round
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.plan.assignment import Assignment, assign
@@ -69,7 +69,7 @@ def undisturbed(index: int, apart: bool) -> tuple[Any, int]:  # Any: states
 
     with InlineExecutor(assignment(index, apart)) as executor, pytest.MonkeyPatch.context() as patch:
         executor.play(ROUNDS)
-        patch.setattr(inline, "play_round", counted)
+        patch.setattr(nonfinite, "play_round", counted)
         executor.play(ROUNDS)
         return executor.states(), next(count)
 
@@ -111,7 +111,7 @@ def test_a_round_that_breaks_off_anywhere_is_refused_until_a_load_restores_it(in
     with InlineExecutor(task) as executor, pytest.MonkeyPatch.context() as patch:
         executor.play(ROUNDS)
         saved = executor.states()
-        patch.setattr(inline, "play_round", breaking_at(int(share * (steps - 1)), error, after))
+        patch.setattr(nonfinite, "play_round", breaking_at(int(share * (steps - 1)), error, after))
         with pytest.raises(type(error)):
             executor.play(ROUNDS)
         patch.undo()
