@@ -229,7 +229,7 @@ def test_the_round_of_a_death_or_stall_is_exact(start, tmp_path, how) -> None:
 def test_late_frames_of_an_older_generation_are_dropped_where_ray_carries_the_messages(start, victim) -> None:
     run = start(with_dropout(), transport=Transport.OBJECT_STORE)
     striking = run.strike(victim, 10)
-    assert run.executor.play(300).round == 300
+    assert run.executor.play(100).round == 100
     striking.join()
     assert len(run.executor.recoveries) == 1
-    run.check(300)
+    run.check(100)
