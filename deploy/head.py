@@ -1,6 +1,5 @@
 """Watches Ray's head and the node of this process. Without this watch, Ray would end the process with its own error."""
 
-import contextlib
 import threading
 import time
 from pathlib import Path
@@ -33,6 +32,7 @@ class HeadWatch:
     def __init__(self, address: str) -> None:
         self.address, self._node = address, NodeID.from_hex(ray.get_runtime_context().get_node_id())
         self._heard, self._node_alive = time.monotonic(), True
+        self._missed = 0.0  # seconds of unanswered requests; not of the clock, because this process may be suspended
         self._closed = threading.Event()
         threading.Thread(target=self._watch, name="antiphon-head", daemon=True).start()
 
@@ -49,8 +49,8 @@ class HeadWatch:
         """The reason why Ray counts as lost; empty if it does not."""
         if gone := dead_processes():
             return f"its process {gone[0]!r} is gone"
-        if self.silence > PATIENCE:
-            return f"its control store at {self.address} has not answered for {self.silence:.0f} s"
+        if self._missed > PATIENCE:
+            return f"its control store at {self.address} has not answered for {self._missed:.0f} s"
         return "" if self._node_alive else "its control store has given up the node of this process"
 
     @property
@@ -76,10 +76,13 @@ class HeadWatch:
     def _watch(self) -> None:
         client: Any = None  # Any: Ray's own client
         while not self._closed.wait(_LOOK):
-            with contextlib.suppress(RayError):
+            began = time.monotonic()
+            try:
                 client = client or GcsClient(address=self.address)
                 self._node_alive = client.check_alive([self._node], timeout=_ANSWER) == [True]
-                self._heard = time.monotonic()
+                self._heard, self._missed = time.monotonic(), 0.0
+            except RayError:
+                self._missed += _LOOK + min(_ANSWER, time.monotonic() - began)
 
 
 _latest: list[HeadWatch] = []
