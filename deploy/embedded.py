@@ -20,7 +20,7 @@ from antiphon.deploy.address import joinable
 from antiphon.deploy.authentication import check_connected, check_has_tokens, own_token
 from antiphon.deploy.fork_server import ForkServer
 from antiphon.deploy.head import head_watch
-from antiphon.deploy.leftovers import owned_folder
+from antiphon.deploy.leftovers import owned_folder, started_for
 from antiphon.errors import TransportError
 
 _APART = partial(services.ConsolePopen, process_group=0)
@@ -112,7 +112,7 @@ def ray_session(address: str | None = None, num_cpus: int | None = None, num_gpu
         folder = None if place else scope.enter_context(_own_folder())
         if folder:
             scope.enter_context(own_token(Path(folder)))
-        with _environment():
+        with _environment(), started_for(Path(folder).parent) if folder else contextlib.nullcontext():
             if folder:
                 scope.enter_context(contextlib.closing(ForkServer(folder)))
             scope.callback(_stop, folder)

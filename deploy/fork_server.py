@@ -73,9 +73,10 @@ def serve(listener: socket.socket) -> None:
                 _become(files, *order)
             for file in files:
                 os.close(file)
-    if leftovers.VARIABLE in os.environ:
+    folder = Path(os.environ.get(leftovers.VARIABLE, ""))
+    if folder in Path(listener.getsockname()).parents:  # not if an outer Ray has started the driver
         # Ray's control store and raylet end with their driver, but their agents and stopped processes do not.
-        leftovers.remove(Path(os.environ[leftovers.VARIABLE]))
+        leftovers.remove(folder)
 
 
 def _become(files: list[int], command: list[str], environment: dict[str, str], folder: str, group: int) -> None:

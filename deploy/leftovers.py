@@ -29,20 +29,31 @@ _PASSES = 20
 def owned_folder() -> Iterator[str]:
     """Return a context with a new temporary folder, which is removed at the end.
 
-    First, the folders and processes that dead processes of this user have left are removed. In the context, an
-    environment variable marks all processes that are started.
+    First, the folders and processes that dead processes of this user have left are removed.
     """
     sweep()
-    folder, before = tempfile.mkdtemp(prefix=PREFIX), os.environ.get(VARIABLE)
-    os.environ[VARIABLE] = folder
+    folder = tempfile.mkdtemp(prefix=PREFIX)
     try:
         (Path(folder) / OWNER).write_text(json.dumps(_own_mark()))
         yield folder
     finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def started_for(folder: Path) -> Iterator[None]:
+    """Return a context in which an environment variable marks all processes that are started as those of `folder`.
+
+    Keep it short: also a process that a user starts in the context is ended with the folder.
+    """
+    before = os.environ.get(VARIABLE)
+    os.environ[VARIABLE] = str(folder)
+    try:
+        yield
+    finally:
         os.environ.pop(VARIABLE)
         if before is not None:
             os.environ[VARIABLE] = before
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def sweep() -> list[Path]:

@@ -16,10 +16,14 @@ from antiphon.deploy.leftovers import OWNER, VARIABLE, owned_folder, remove, swe
 
 HOLDS = """
 import sys, subprocess
-from antiphon.deploy.leftovers import owned_folder
+from pathlib import Path
+from antiphon.deploy.leftovers import owned_folder, started_for
+SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
 with owned_folder() as folder:
-    daemon = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], stdout=subprocess.DEVNULL)
-    print(folder, daemon.pid, flush=True)
+    with started_for(Path(folder)):
+        daemon = subprocess.Popen(SLEEP, stdout=subprocess.DEVNULL)
+    users = subprocess.Popen(SLEEP, stdout=subprocess.DEVNULL)
+    print(folder, daemon.pid, users.pid, flush=True)
     sys.stdin.read()
 """
 
@@ -32,15 +36,16 @@ def temporary(tmp_path, monkeypatch) -> Path:
 
 
 @pytest.fixture
-def owner() -> Iterator[tuple[subprocess.Popen, Path, int]]:
-    """A process that owns a folder, and a daemon of it."""
+def owner() -> Iterator[tuple[subprocess.Popen, Path, int, int]]:
+    """A process that owns a folder, a daemon of it, and another process that its user has started."""
     command = [sys.executable, "-c", HOLDS]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
-    folder, daemon = process.stdout.readline().split()
-    yield process, Path(folder), int(daemon)
-    if is_alive(int(daemon)):
-        os.kill(int(daemon), signal.SIGKILL)
+    folder, *started = process.stdout.readline().split()
+    daemon, users = map(int, started)
+    yield process, Path(folder), daemon, users
+    for each in filter(is_alive, (daemon, users)):
+        os.kill(each, signal.SIGKILL)
     process.kill()
     process.communicate()
 
@@ -53,7 +58,7 @@ def is_alive(process: int) -> bool:
 
 
 def test_a_folder_of_a_living_process_stays_and_one_of_a_killed_process_goes_with_its_daemons(owner):
-    process, folder, daemon = owner
+    process, folder, daemon, users = owner
     assert sweep() == [] and folder.exists() and is_alive(daemon)
     process.kill()
     process.wait()
@@ -64,7 +69,7 @@ def test_a_folder_of_a_living_process_stays_and_one_of_a_killed_process_goes_wit
             if not is_alive(daemon):
                 break
             threading.Event().wait(0.01)
-        assert not is_alive(daemon)
+        assert not is_alive(daemon) and is_alive(users)
     assert not Path(mine).exists()
 
 
