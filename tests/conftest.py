@@ -18,9 +18,10 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 os.environ.setdefault("RAY_DEDUP_LOGS", "0")
 
-# Tests send Ctrl-C to this process; a shell starts its background jobs with that signal ignored.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# Tests send these signals to this process and its children; a shell or nohup may have started it with them ignored.
+for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, usual)
 
 _inherited = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path and path != str(LINKS)]
 os.environ["PYTHONPATH"] = os.pathsep.join([str(LINKS), *_inherited])
