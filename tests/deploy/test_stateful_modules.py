@@ -101,11 +101,12 @@ def test_rounds_go_on_from_disk_as_if_they_had_never_stopped(name: str, tmp_path
 @pytest.mark.parametrize("name", MODULES)
 def test_replicas_are_one_player_or_refused_by_name(name: str) -> None:
     grammar = game_without_clones(MODULES[name])
-    apart = assign(grammar, ADAM, placement=replace(spread(grammar), replicas=((name, 2),)))
+    placement = replace(spread(grammar), replicas=((name, 2),))
     if name in ("NotPersistent", "Assigned", "Lazy", "Extra", "Tied"):  # they take in what is in the batch
         with pytest.raises(PlacementError, match=f"'{name}' has 2 replicas and couples the examples"):
-            InlineExecutor(apart)
+            assign(grammar, ADAM, placement=placement)
         return
+    apart = assign(grammar, ADAM, placement=placement)
     with InlineExecutor(apart) as one, InlineExecutor(apart) as two, InlineExecutor(assign(grammar, ADAM)) as whole:
         one.play(ROUNDS)
         two.load(one.states(), ROUNDS)

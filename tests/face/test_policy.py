@@ -1,7 +1,6 @@
 """The key `on_failure`: in one process and on Ray, beside the player and apart from it, a failure costs one move."""
 
 import json
-import re
 
 import pytest
 
@@ -110,10 +109,9 @@ def test_on_ray_an_agent_apart_that_hangs_ends_the_run_by_its_deadline(start, pl
         )
     )
     changes = ["players.Dense1.agent=asleep:Asleep", "placement.of.Dense1.remote_agent.worker=Apart", "deadline=12"]
+    changes.append("max_recoveries=0")
     process = start("run", *tiny_backprop, "--rounds=12", "--executor=ray", *(f"--set={each}" for each in changes))
     _, error = process.communicate()
     assert process.returncode == 1
-    assert " waited 12 s for " in error
-    assert re.search(r"^  worker 'Apart' was still at «\w+ +Apart: Dense1 moves» of round 5$", error, re.MULTILINE), (
-        error
-    )
+    for part in ("worker 'Apart' stalled in round 5", "Apart: Dense1 moves", "deadline"):
+        assert part in error
