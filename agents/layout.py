@@ -100,7 +100,10 @@ class Layout:
         return None
 
     def clip(self, tensors: Sequence[Tensor]) -> None:
-        """Replace NaN by 0 and infinity by the nearest finite number, in place. Initial infinities stay."""
+        """Replace NaN by 0 and infinity by the nearest finite number, in place.
+
+        A number that was infinite when the player was made, such as a mask, stays.
+        """
         for tensor, (name, _, _) in zip(tensors, self._expected, strict=True):
             if not is_finite(tensor):
                 at_first = self._infinite.get(name)

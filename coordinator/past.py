@@ -1,4 +1,4 @@
-"""The older parameters that queries on one worker use, if the schedule lets them be older than the newest ones."""
+"""Bounded staleness on one worker: keeps the parameters of earlier rounds for the queries that use them."""
 
 from collections.abc import Mapping
 from typing import final

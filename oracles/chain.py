@@ -99,7 +99,7 @@ def chain_of(
     parameters: Sequence[Tensor],
     recorded: Tape,
 ) -> ChainTape | None:
-    """Return an object that computes the outputs and gradients of `function` without autograd.
+    """Return a tape that computes the outputs and gradients of `function` by hand, without autograd.
 
     Returns None unless `function` is a chain: a `nn.Linear`, or a `nn.Sequential` of the layers of `link_of`, on inputs
     (batch, features). With several inputs, a chain is a `Joined` of such layers, which joins the inputs. A subclass of

@@ -61,9 +61,9 @@ class SharedLayout:
         return [self._slot(memory, edge, self.starts[edge.number] + slot * _stride(edge)) for slot in range(SLOTS)]
 
     def lane(self, edge: Edge) -> int:
-        """Return the number of the signal that a message of this edge has arrived.
+        """Return the number of one of the edge's two signals: a message of this edge has arrived.
 
-        The next number is the signal that a buffer of this edge is free.
+        The other signal has the next number: a buffer of this edge is free again.
         """
         return 2 * self.edges.index(edge)
 
