@@ -72,8 +72,16 @@ class NaiveNetwork:
         self._layers = [remote(num_cpus=0)(NaiveLayer).remote(module, rate) for module in modules]
         self._loss = remote(num_cpus=0)(NaiveLoss).remote()
 
-    def play(self) -> float:
-        """Play one round (forward pass, backward pass and updates). Returns the loss."""
+    def play(self, rounds: int) -> float:
+        """Play rounds (forward pass, backward pass and updates). Returns the last loss."""
+        return [self._play() for _ in range(rounds)][-1]
+
+    def close(self) -> None:
+        """Stop the actors."""
+        for each in [self._nature, *self._layers, self._loss]:
+            ray.kill(each)
+
+    def _play(self) -> float:
         x, y = self._nature.sample.options(num_returns=2).remote()
         for layer in self._layers:
             x = layer.forward.remote(x)
@@ -82,8 +90,3 @@ class NaiveNetwork:
             gradient = layer.backward.remote(gradient)
         ray.get(gradient)
         return ray.get(loss)
-
-    def close(self) -> None:
-        """Stop the actors."""
-        for each in [self._nature, *self._layers, self._loss]:
-            ray.kill(each)

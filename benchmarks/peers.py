@@ -3,11 +3,14 @@
 The network, the loss and the data are the same as in `benchmarks.naive`.
 """
 
+import os
 import tempfile
 import warnings
 from collections.abc import Sequence
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, final
+from signal import SIGCONT, SIGSTOP, Signals
+from typing import Any, cast, final
 
 import ray
 import torch
@@ -40,9 +43,11 @@ class CompiledNetwork:
             graph: Any = MultiOutputNode([value, gradient])  # Any: Ray does not declare its methods
         self._graph = graph.experimental_compile()
 
-    def play(self) -> float:
-        """Play one round (forward pass, backward pass and updates). Returns the loss."""
-        value, _ = ray.get(self._graph.execute(0))
+    def play(self, rounds: int) -> float:
+        """Play rounds (forward pass, backward pass and updates). Returns the last loss."""
+        value = torch.nan
+        for _ in range(rounds):
+            value, _ = ray.get(self._graph.execute(0))
         return value
 
     def close(self) -> None:
@@ -62,7 +67,8 @@ class _Data(NaiveData):
 class RpcNetwork:
     """A network on torch RPC: data, layers and loss, each in a process.
 
-    Each layer calls the next and waits for its gradient.
+    Each layer calls the next and waits for its gradient. The threads of torch RPC poll without a pause, also when there
+    is nothing to do. So the processes are stopped while they play no round, for the sake of what is measured meanwhile.
     """
 
     def __init__(self, modules: Sequence[nn.Module], x: Tensor, y: Tensor, rate: float, batch: int) -> None:
@@ -70,26 +76,35 @@ class RpcNetwork:
         address, context = f"file://{Path(self._folder.name) / 'store'}", multiprocessing.get_context("spawn")
         names = ["Nature", *(f"Layer{index}" for index in range(len(modules))), "Loss"]
         parts: list[Any] = [NaiveData(x, y, batch), *modules, NaiveLoss()]  # Any: three kinds
+        self._pipe, theirs = context.Pipe()
         self._processes = []
-        for rank, (name, part) in enumerate(zip(names, parts, strict=True), start=1):
-            following = names[rank] if rank < len(names) else ""
-            arguments = name, rank, len(names) + 1, address, part, following, rate
+        for rank, (name, part) in enumerate(zip(names, parts, strict=True)):
+            following = names[rank + 1] if rank + 1 < len(names) else ""
+            arguments = name, rank, len(names), address, part, following, rate, None if rank else theirs
             process = context.Process(target=_serve, args=arguments, daemon=True)
             process.start()
             self._processes.append(process)
-        with warnings.catch_warnings(action="ignore"):  # torch's own, of an old function inside of it
-            rpc.init_rpc("driver", rank=0, world_size=len(names) + 1, rpc_backend_options=_options(address))
+        self._pipe.recv()
+        self._signal(SIGSTOP)
 
-    def play(self) -> float:
-        """Play one round (forward pass, backward pass and updates). Returns the loss."""
-        return rpc.rpc_sync("Nature", _begin)
+    def play(self, rounds: int) -> float:
+        """Play rounds (forward pass, backward pass and updates). Returns the last loss."""
+        self._signal(SIGCONT)
+        self._pipe.send(rounds)
+        loss = self._pipe.recv()
+        self._signal(SIGSTOP)
+        return loss
 
     def close(self) -> None:
         """End the processes."""
-        rpc.shutdown()
         for process in self._processes:
+            process.kill()
             process.join()
         self._folder.cleanup()
+
+    def _signal(self, signal: Signals) -> None:
+        for process in self._processes:
+            os.kill(cast(int, process.pid), signal)
 
 
 _here: dict[str, Any] = {}  # Any: what this process serves: its part of the network, and the name of the next process
@@ -99,12 +114,19 @@ def _options(address: str) -> rpc.TensorPipeRpcBackendOptions:
     return rpc.TensorPipeRpcBackendOptions(init_method=address, num_worker_threads=4)
 
 
-def _serve(name: str, rank: int, world: int, address: str, part: Any, following: str, rate: float) -> None:
+def _serve(
+    name: str, rank: int, world: int, address: str, part: Any, following: str, rate: float, pipe: Connection | None
+) -> None:
     torch.set_num_threads(1)
     _here.update(part=NaiveLayer(part, rate) if isinstance(part, nn.Module) else part, following=following)
-    with warnings.catch_warnings(action="ignore"):
+    with warnings.catch_warnings(action="ignore"):  # torch's own, of an old function inside of it
         rpc.init_rpc(name, rank=rank, world_size=world, rpc_backend_options=_options(address))
-    rpc.shutdown()  # waits until the driver has ended
+    if pipe is None:
+        rpc.shutdown()  # serves until the process is killed
+        return
+    pipe.send("ready")
+    while True:
+        pipe.send([_begin() for _ in range(pipe.recv())][-1])
 
 
 def _begin() -> float:

@@ -70,12 +70,7 @@ def peer(kind: type[NaiveNetwork | CompiledNetwork | RpcNetwork], sizes: Sizes, 
     """Start the same network on several processes in another way (`kind`). Return the function that plays rounds."""
     network = kind([factory() for factory in layers(sizes).values()], *data(sizes), RATE, sizes.batch)
     scope.callback(network.close)
-
-    def play(rounds: int) -> None:
-        for _ in range(rounds):
-            network.play()
-
-    return play
+    return network.play
 
 
 def contestants(sizes: Sizes, scope: ExitStack, last: dict[str, Played]) -> dict[str, Play]:
