@@ -129,8 +129,9 @@ def contestants(sizes: Sizes, workers: list[int], microbatches: int, pool: Pool,
             name = f"antiphon, {count} workers, {order}"
             found[name] = ours(tied(sizes), sizes, count, order, microbatches, pool, scope)
     two = min(workers)
-    name = f"antiphon, {two} workers, 1f1b, two matrices"
-    found[name] = ours(untied(sizes), sizes, two, StepOrder.ONE_F_ONE_B, microbatches, pool, scope)
+    for order in StepOrder:
+        name = f"antiphon, {two} workers, {order}, two matrices"
+        found[name] = ours(untied(sizes), sizes, two, order, microbatches, pool, scope)
     for schedule in ("ScheduleGPipe", "Schedule1F1B"):
         if schedule == "ScheduleGPipe" or microbatches >= two:
             name = f"{schedule}, {two} workers, two matrices"

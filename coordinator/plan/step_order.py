@@ -1,7 +1,8 @@
 """Orders the work of a round, for any grammar: GPipe, one forward one backward, zero bubble.
 
-GPIPE is a fixed order. The other orders are list schedules: in a simulation, every free worker begins the first task
-whose inputs are ready. They differ in which task comes first, and they limit the number of micro-batches in flight.
+The orders are list schedules: in a simulation, every free worker begins the first task whose inputs are ready. They
+differ in which task comes first. All but GPIPE limit the number of micro-batches in flight. Without micro-batches, GPIPE
+is the order of the graphs.
 """
 
 import heapq
@@ -78,7 +79,8 @@ class _Simulation:
 
     def __init__(self, tasks: Sequence[Task], order: StepOrder) -> None:
         self.tasks, self.order = tasks, order
-        one = order is StepOrder.GPIPE  # a fixed order: as if one worker did everything
+        whole = all(task.microbatch is None for task in tasks)
+        one = order is StepOrder.GPIPE and whole  # as if one worker did everything
         self.worker = ["" if one else task.worker for task in tasks]
         self.missing = [len(task.after) for task in tasks]
         self.later: list[list[int]] = [[] for _ in tasks]

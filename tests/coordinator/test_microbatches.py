@@ -151,6 +151,15 @@ def test_pipelines_take_as_long_as_the_papers_say(stages: int, count: int) -> No
     assert lengths[StepOrder.ZERO_BUBBLE] <= 3 * count + 2 / 3 * bubble
 
 
+@pytest.mark.parametrize("order", StepOrder)
+def test_a_worker_with_both_ends_of_a_pipeline_does_not_wait_for_the_middle(order: StepOrder) -> None:
+    count = 8
+    tasks = [replace(task, worker=task.worker.replace("S2", "S0")) for task in tasks_of_a_pipeline(3, count, order)]
+    busy = sum(task.cost for task in tasks if task.worker == "S0")
+    assert busy >= 5 * count
+    assert length(tasks, arranged(tasks, order)) <= busy + 3
+
+
 def in_flight(assignment: Assignment, player: str) -> int:
     """The most micro-batches of a player that were queried and not yet responded to."""
     found = most = 0
