@@ -154,6 +154,7 @@ class Hosted:
             toward,
             (self.past.learned(node, self._turn) or self.players[node.owner].parameters) if parameters else (),
             self._answers[node.name, microbatch],
+            len(products) == 1,
             node.owner in self._sharded,
             self._responses[node.owner] <= 1 and share is None,
             self.device if node.owner in self._assignment.placement.recomputed else None,

@@ -38,10 +38,11 @@ class Operator:
     who: name of the operator in errors. function: takes tensors, and returns a tensor or a tuple of tensors. outputs:
     (shape, dtype) of each output. inputs: number of inputs. toward: indices of the inputs whose gradient may be asked.
     parameters: the parameters of the function; empty if their gradient is never asked. products: number of responses
-    (backward passes) to one query. sharded: whether the parameters are sharded over several workers. alone: whether the
-    player of the operator gets no other response in a round. recompute: None, or the device of the function if its
-    activations are not kept but computed again before the response. begin: seeds the random streams of the function in
-    a round; it is called before each call of the function, but not before products by hand, which draw no numbers.
+    (backward passes) to one query. one_product: whether these responses are the parts of one product. sharded: whether
+    the parameters are sharded over several workers. alone: whether the player of the operator gets no other response in
+    a round. recompute: None, or the device of the function if its activations are not kept but computed again before
+    the response. begin: seeds the random streams of the function in a round; it is called before each call of the
+    function, but not before products by hand, which draw no numbers.
     Raises GrammarError if parameters have hooks and `alone` is false.
     """
 
@@ -54,6 +55,7 @@ class Operator:
         toward: Sequence[int] = (),
         parameters: Sequence[Tensor] = (),
         products: int = 1,
+        one_product: bool = False,
         sharded: bool = False,
         alone: bool = True,
         recompute: torch.device | None = None,
@@ -69,7 +71,8 @@ class Operator:
             self._tape = ShardedTape(self._function, toward, parameters)
             return
         module = function.function if isinstance(function, Autocast) else function
-        recorded = AutogradTape(self._function, toward, parameters, products, backward_hooks_of(module))
+        at_once = one_product and _has_several_layers(module)
+        recorded = AutogradTape(self._function, toward, parameters, products, backward_hooks_of(module), at_once)
         self._tape = chain_of(function, inputs, len(outputs[0][0]), products > 0, parameters, recorded)
         if self._tape is None and (toward or parameters):
             known = loss_of(function, toward, recorded) or kick_of(function, parameters, recorded)
@@ -182,3 +185,8 @@ class Operator:
                 "Make its output shapes depend on its input shapes only."
             )
         return tuple(map(aligned, played))
+
+
+def _has_several_layers(function: object) -> bool:
+    """Whether a backward pass to the parameters of a module goes through other layers with parameters."""
+    return isinstance(function, nn.Module) and sum(bool(each._parameters) for each in function.modules()) > 1

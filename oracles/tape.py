@@ -45,7 +45,9 @@ class AutogradTape:
     toward: indices of the inputs whose gradient may be asked. parameters: the parameters whose gradient may be asked.
     products: number of calls of `respond` after each query. hooks: the dicts of the backward hooks of the function's
     modules. While a dict is not empty, one backward pass computes the gradients of inputs and parameters together, so
-    that each hook is called once.
+    that each hook is called once. at_once: whether one backward pass always does so, because the calls ask for the
+    parts of one product, and the function has several layers. A second pass would compute the gradients of all values
+    between the layers again.
     """
 
     def __init__(
@@ -55,9 +57,10 @@ class AutogradTape:
         parameters: Sequence[Tensor],
         products: int,
         hooks: Sequence[Mapping[Any, Any]] = (),  # Any: as torch has them
+        at_once: bool = False,
     ) -> None:
         self._function, self._toward, self._parameters = function, tuple(sorted(set(toward))), tuple(parameters)
-        self._keep, self._hooks = products > 1, hooks
+        self._several, self._hooks, self._at_once = products > 1, hooks, at_once
         self.forget()
 
     def query(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -73,7 +76,7 @@ class AutogradTape:
         parameters: whether the gradients of the parameters are asked; else the second tuple is empty. A gradient is
         zero if the outputs do not depend on the input or parameter.
         """
-        if not self._keep or not any(self._hooks):
+        if not self._several or not (self._at_once or any(self._hooks)):
             return self._pass(cotangents, toward, parameters)
         if self._told is None or any(one is not other for one, other in zip(cotangents, self._told, strict=True)):
             self._told, self._both = tuple(cotangents), self._pass(cotangents, self._toward, True)
@@ -91,7 +94,7 @@ class AutogradTape:
         assert self._played is not None  # `Operator` checks it
         said = answered(self._played, cotangents)
         wanted = (*(self._leaves[index] for index in toward), *(self._parameters if parameters else ()))
-        found = gradients(said, wanted, self._keep)
+        found = gradients(said, wanted, self._several)
         return found[: len(toward)], found[len(toward) :]
 
 

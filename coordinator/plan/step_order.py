@@ -1,8 +1,8 @@
 """Orders the work of a round, for any grammar: GPipe, one forward one backward, zero bubble.
 
 The orders are list schedules: in a simulation, every free worker begins the first task whose inputs are ready. They
-differ in which task comes first. All but GPIPE limit the number of micro-batches in flight. Without micro-batches, GPIPE
-is the order of the graphs.
+differ in which task comes first. All but GPIPE limit the number of micro-batches in flight. Without micro-batches,
+GPIPE is the order of the graphs.
 """
 
 import heapq
