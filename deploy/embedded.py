@@ -41,6 +41,8 @@ _SETTINGS = {
     "health_check_period_ms": 2000,
     "health_check_timeout_ms": 4000,
     "kill_worker_timeout_milliseconds": 500,
+    # No records of calls: without a dashboard nobody reads them, and in a long run they take 60 MiB an hour.
+    "task_events_report_interval_ms": 0,
 }
 LOOPBACK = "127.0.0.1"
 """The address of a Ray on this machine. The store and the channels of its workers listen on it too."""
