@@ -11,6 +11,7 @@ from antiphon.coordinator.connection import Connection, connect
 from antiphon.coordinator.devices import enter, look, settle
 from antiphon.coordinator.failures import Standing
 from antiphon.coordinator.hosted import Hosted
+from antiphon.coordinator.importable import unreadable
 from antiphon.coordinator.in_flight import RoundsInFlight
 from antiphon.coordinator.plan.assignment import Assignment
 from antiphon.coordinator.plan.schedule import project
@@ -58,6 +59,11 @@ class Worker:
     def versions(self) -> Installed:
         """Return this worker's host address and its versions of Python, torch and antiphon, as plain data."""
         return _host(), versions()
+
+    @ray.method(concurrency_group="control")
+    def unreadable(self, parts: dict[str, bytes]) -> str:
+        """Return which code of an assignment cannot be imported in this process, and why; "" if all can be."""
+        return unreadable(parts)
 
     @ray.method(concurrency_group="play")
     def assign(self, assignment: Assignment, name: str, generation: int = 1) -> Site:
