@@ -226,8 +226,7 @@ class RayExecutor:
             return  # without its head, Ray answers no request to end an actor; the actors end with this process
         with contextlib.suppress(RayError):
             ray.get([worker.close.remote() for worker in workers], timeout=5)
-        lend_back = self._pool is not None and not self._broken and not self._boundary.left
-        if lend_back and self._pool is not None:
+        if self._pool is not None and coordinator is not None and not self._broken and not self._boundary.left:
             self._pool.give(workers, coordinator)
         else:
             for each in [*workers, *([coordinator] if coordinator else [])]:

@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+import threading
 from collections.abc import Callable, Iterator
 
 import gymnasium
@@ -95,10 +96,14 @@ def test_a_module_that_fails_to_import_on_a_worker_is_refused_with_the_worker(im
     assert has(text, "worker '", "on machine", "player 'Last'", "RuntimeError: no third process", "on every machine")
 
 
-def test_code_that_cannot_be_sent_is_refused_with_its_player(pool):
-    file = open(__file__)  # noqa: SIM115  # as a user forgets to close one
-    text = refusal(on_workers(grammar_of(lambda inputs, outputs: nn.Linear(inputs, outputs, bias=file.closed))), pool)
-    assert has(text, "player 'Last'", "cannot be sent", "pickle", "Open files and connections")
+class Locked(nn.Linear):
+    lock = threading.Lock()
+
+
+def test_code_that_cannot_be_sent_is_refused_with_its_player(pool, monkeypatch):
+    monkeypatch.setattr(Locked, "__module__", "__main__")  # as if a script had defined it
+    text = refusal(on_workers(grammar_of(Locked)), pool)
+    assert has(text, "player 'Last'", "cannot be sent to a worker", "'_thread.lock'", "can be pickled")
 
 
 @pytest.mark.parametrize(
