@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -81,7 +82,10 @@ def test_a_disk_that_fills_up_ends_the_run_and_it_resumes_when_there_is_room(dis
 
 
 class KilledAndFull(Unseen):
-    """After round 6, let no byte more onto the disk, and kill the worker "Dense1": the next batch has to recover."""
+    """After round 6, fill the disk, and kill the worker "Dense1": the next batch has to recover.
+
+    left: free bytes, apart from the last block of history.jsonl, which is full too.
+    """
 
     def __init__(self, disk: Path, left: int) -> None:
         self._disk, self._left, self._process = disk, left, 0
@@ -91,6 +95,8 @@ class KilledAndFull(Unseen):
 
     def played(self, record, folder) -> None:
         if record.round == 6:
+            while not (folder / "checkpoints/round-000000004/manifest.json").exists():
+                time.sleep(0.01)
             block, history = os.statvfs(self._disk).f_bsize, folder / "history.jsonl"
             entry = json.dumps({"event": "padding", "generation": 1, "of": ""})[:-2]
             beyond = (history.stat().st_size + len(entry) + 3) % block
