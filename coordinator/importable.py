@@ -46,7 +46,7 @@ def not_importable(actor: str, machine: str, found: str) -> ExperimentError:
 
 def _pickled(who: str, code: object) -> bytes:
     try:
-        return cloudpickle.dumps(code)
+        return cloudpickle.dumps(code)  # pyright: ignore[reportPrivateImportUsage]  # public, says Ray
     except FOREIGN as error:  # the code of a user decides how its objects are pickled
         raise ExperimentError(
             f"the code of {who} cannot be sent to a worker: {type(error).__name__}: {unstopped(error)}. Expected a "
