@@ -13,12 +13,14 @@ from ray._private.worker import global_worker
 from antiphon.coordinator.audit import audit
 from antiphon.coordinator.checkpoint import FileEntry
 from antiphon.coordinator.connection import Checksum, Connection, Transport
+from antiphon.coordinator.ending import is_asked
 from antiphon.coordinator.executor import Played
 from antiphon.coordinator.failures import Progress, gather, stand
+from antiphon.coordinator.importable import not_importable, pickled, unreadable
 from antiphon.coordinator.plan.assignment import Assignment
 from antiphon.coordinator.plan.verify import verify
 from antiphon.coordinator.versions import Installed, check_versions, versions
-from antiphon.errors import WorkerDied
+from antiphon.errors import RoundError, WorkerDied
 from antiphon.transport.message import Session
 from antiphon.transport.rendezvous import StoreServer
 from antiphon.transport.route import Site
@@ -40,7 +42,6 @@ class Coordinator:
         self._round, self._generation, self._deadline = 0, 0, 0.0
         self._sites: Mapping[str, Site] = {}
         self._store: StoreServer | None = None
-        self._ending = False
 
     @ray.method(concurrency_group="play")
     def compare(self, driver: Installed, workers: Mapping[str, Any]) -> None:  # Any: actor handles
@@ -80,13 +81,22 @@ class Coordinator:
         self._hosts = {name: host for name, (host, _) in located.items()}
         # One reference for all workers, so that Ray serializes the assignment once.
         shared = ray.put(assignment)
-        sites = self._all("assign", lambda name, worker: worker.assign.remote(shared, name, generation))
+        try:
+            sites = self._all("assign", lambda name, worker: worker.assign.remote(shared, name, generation))
+        except RoundError as error:
+            self._refuse_unreadable(error)
+            raise
         peers = workers if transport is Transport.OBJECT_STORE else {}
         self._sites = sites
         self._store = _store()  # a new one, so that no value of an older generation can be read
         connection = ray.put(Connection(session, run, transport, self._store.address, peers, sites))
         self._all("connect to its peers", lambda _, worker: worker.open.remote(connection))
         self._store.refuse()
+
+    @ray.method(concurrency_group="control")
+    def unreadable(self, parts: dict[str, bytes]) -> str:
+        """Return which code of an assignment cannot be imported in this process, and why; "" if all can be."""
+        return unreadable(parts)
 
     @ray.method(concurrency_group="play")
     def play(self, rounds: int, batch: int) -> Played:
@@ -148,14 +158,9 @@ class Coordinator:
         return self._sites
 
     @ray.method(concurrency_group="control")
-    def end(self) -> None:
-        """Ask the driver to end the run after the current batch of rounds, as SIGTERM to the driver does."""
-        self._ending = True
-
-    @ray.method(concurrency_group="control")
     def ending(self) -> bool:
-        """Return whether `end` was called."""
-        return self._ending
+        """Return whether another process has asked this run to end."""
+        return is_asked(self._run)
 
     @ray.method(concurrency_group="control")
     def status(self) -> dict[str, Any]:  # Any: JSON
@@ -167,7 +172,16 @@ class Coordinator:
         grammar = self._assignment.grammar.name if self._assignment else ""
         standing = stand(self._workers, seconds=3.0)
         at = {"run": self._run, "grammar": grammar, "generation": self._generation, "round": self._round}
-        return {**at, "ending": self._ending, "workers": standing}
+        return {**at, "ending": is_asked(self._run), "workers": standing}
+
+    def _refuse_unreadable(self, error: RoundError) -> None:
+        """Raise ExperimentError if the worker that failed with `error` cannot import the code of the assignment."""
+        if isinstance(error, WorkerDied) or not error.worker:
+            return
+        one, parts = {error.worker: self._workers[error.worker]}, pickled(self._enlisted)
+        found = gather({name: each.unreadable.remote(parts) for name, each in one.items()}, one, "import code", 120.0)
+        if found[error.worker]:
+            raise not_importable(f"worker {error.worker!r}", self._hosts[error.worker], found[error.worker])
 
     @property
     def _enlisted(self) -> Assignment:

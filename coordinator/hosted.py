@@ -321,8 +321,12 @@ class Hosted:
     @contextmanager
     def _making(self, what: str, name: str) -> Iterator[None]:
         """Return a context for making or loading an object, with its own random streams and the run's settings."""
-        with self._assignment.state.entered(), making(self._assignment.seed, what, name):
-            yield
+        try:
+            with self._assignment.state.entered(), making(self._assignment.seed, what, name):
+                yield
+        except AntiphonError as error:
+            error.add_note(f"when {name!r} was made or loaded on worker {self.worker!r}")
+            raise
 
     def _function(self, node: Node) -> Callable[..., Any]:  # Any: what an operator plays
         match node.kind:

@@ -11,6 +11,7 @@ from antiphon.coordinator.connection import Connection, connect
 from antiphon.coordinator.devices import enter, look, settle
 from antiphon.coordinator.failures import Standing
 from antiphon.coordinator.hosted import Hosted
+from antiphon.coordinator.importable import unreadable
 from antiphon.coordinator.in_flight import RoundsInFlight
 from antiphon.coordinator.plan.assignment import Assignment
 from antiphon.coordinator.plan.schedule import project
@@ -21,7 +22,7 @@ from antiphon.coordinator.sharding import join_group, leave_group, refuse_shared
 from antiphon.coordinator.statistics import WorkerStatistics
 from antiphon.coordinator.storage import folder_at
 from antiphon.coordinator.versions import Installed, versions
-from antiphon.errors import NonfiniteError, ProtocolError, WorkerDied
+from antiphon.errors import NonfiniteError, ProtocolError, RoundError, WorkerDied
 from antiphon.grammars.oracle import State
 from antiphon.transport.channel import Channel
 from antiphon.transport.object_store import Mailbox
@@ -58,6 +59,11 @@ class Worker:
     def versions(self) -> Installed:
         """Return this worker's host address and its versions of Python, torch and antiphon, as plain data."""
         return _host(), versions()
+
+    @ray.method(concurrency_group="control")
+    def unreadable(self, parts: dict[str, bytes]) -> str:
+        """Return which code of an assignment cannot be imported in this process, and why; "" if all can be."""
+        return unreadable(parts)
 
     @ray.method(concurrency_group="play")
     def assign(self, assignment: Assignment, name: str, generation: int = 1) -> Site:
@@ -179,13 +185,21 @@ class Worker:
 
         If the folder has no file `sign`, this machine does not share the folder with the driver, and nothing is
         written. growing: states that are written in blocks.
-        Returns size and SHA-256 of each written file, and the copies that were not written.
+        Returns size and SHA-256 of each written file, and the copies that were not written. Raises RoundError if the
+        folder cannot be written to.
         """
         self._hosts()
         states, self._cut = self._cut, {}
         if not self._shares(address, sign):
             return {}, states
-        return self._writer.write(folder_at(address), states, growing), {}
+        try:
+            return self._writer.write(folder_at(address), states, growing), {}
+        except OSError as error:
+            raise RoundError(
+                f"{address!r} cannot be written: {error.strerror or error}. Expected room and permission on "
+                f"the machine of worker {self._name!r}, {_host()}; free some space, then resume the run.",
+                worker=self._name,
+            ) from error
 
     @ray.method(concurrency_group="play")
     def load(self, states: dict[str, State]) -> None:

@@ -14,8 +14,10 @@ from antiphon.coordinator.background import in_background
 from antiphon.coordinator.boundary import Boundary, checked_rounds, python_interrupts
 from antiphon.coordinator.checkpoint import Labels, Manifest, Writer, clear, write_manifest
 from antiphon.coordinator.connection import Checksum, Transport
+from antiphon.coordinator.ending import forget
 from antiphon.coordinator.executor import Played
 from antiphon.coordinator.history import History
+from antiphon.coordinator.importable import not_importable, pickled
 from antiphon.coordinator.plan.assignment import Assignment
 from antiphon.coordinator.plan.placement import WorkerResources
 from antiphon.coordinator.storage import Folder, Place, folder_at
@@ -80,6 +82,7 @@ class RayExecutor:
             )
         if pool is None:
             check_free(run)
+        forget(run)  # a driver that was killed has perhaps left one behind
         self._head = head_watch()
         self._reservation = Reservation(assignment.placement, self.namespace) if pool is None else None
         self.workers: dict[str, Any] = {}  # Any: Ray's actor handles have no common type
@@ -134,6 +137,7 @@ class RayExecutor:
         with self._boundary.crossing("load", anew=True):
             if broken and not self._stopped():
                 self._regroup("")
+            self._boundary.last = round  # the round that errors name
             shared = ray.put(dict(states))
             self._of_workers("load", lambda worker: worker.load.remote(shared))
             self._of_coordinator("resume", lambda coordinator: coordinator.resume_at.remote(round))
@@ -146,10 +150,10 @@ class RayExecutor:
         Waits until Ray has started the dead actors again. Workers that live keep their processes. All make their
         players and oracles again, and open channels of the next generation.
         stalled: name of an actor to kill first; empty for none. Actors that do not leave their round are killed too.
-        Raises WorkerDied if an actor does not come back, or dies meanwhile.
+        Raises RoundError if an actor does not come back, WorkerDied if one dies meanwhile.
         """
         with self._boundary.crossing("regroup", anew=True):
-            self._regroup(stalled)
+            self._ask("regroup", lambda: self._regroup(stalled))
             self._broken = False
             self._boundary.arrive(0)
 
@@ -207,7 +211,7 @@ class RayExecutor:
 
     @property
     def ending(self) -> bool:
-        """Whether another process has asked the coordinator to end the run."""
+        """Whether another process has asked the run to end."""
         return self._of_coordinator("return whether it is to end", lambda coordinator: coordinator.ending.remote())
 
     def close(self) -> None:
@@ -222,14 +226,14 @@ class RayExecutor:
             return  # without its head, Ray answers no request to end an actor; the actors end with this process
         with contextlib.suppress(RayError):
             ray.get([worker.close.remote() for worker in workers], timeout=5)
-        lend_back = self._pool is not None and not self._broken and not self._boundary.left
-        if lend_back and self._pool is not None:
+        if self._pool is not None and coordinator is not None and not self._broken and not self._boundary.left:
             self._pool.give(workers, coordinator)
         else:
             for each in [*workers, *([coordinator] if coordinator else [])]:
                 ray.kill(each)
         if self._reservation is not None:
             self._reservation.release()
+        forget(self.run)
 
     def __enter__(self) -> "RayExecutor":
         return self
@@ -261,7 +265,21 @@ class RayExecutor:
 
     def _enlist(self) -> None:
         enlisted = self.assignment, self.run, self.workers, *self._connecting, self.history.open_generation()
-        self._of_coordinator("start", lambda coordinator: coordinator.enlist.remote(*enlisted))
+        try:
+            self._of_coordinator("start", lambda coordinator: coordinator.enlist.remote(*enlisted))
+        except AntiphonError:
+            raise
+        except Exception as error:  # pickling the code of a user may raise anything, and importing it too
+            self._refuse_unreadable()
+            told = f"{type(error).__name__}: {unstopped(error).partition(chr(10))[0]}"
+            raise RoundError(f"the coordinator cannot start the run: {told}. See the cause of this error.") from error
+
+    def _refuse_unreadable(self) -> None:
+        """Raise ExperimentError if code of the assignment cannot be pickled, or the coordinator cannot import it."""
+        parts = pickled(self.assignment)
+        if found := self._of_coordinator("import code", lambda coordinator: coordinator.unreadable.remote(parts)):
+            machine, _ = self._of_coordinator("return its address", lambda coordinator: coordinator.address.remote())
+            raise not_importable(f"the {COORDINATOR}", machine, found)
 
     def _regroup(self, stalled: str) -> None:
         actors = {**self.workers, COORDINATOR: self._coordinator}

@@ -8,23 +8,26 @@ import json
 import shlex
 from typing import Any, Literal, TypeAlias
 
+from antiphon.coordinator.ending import ENDING
 from antiphon.errors import ClusterError
 
 Asked: TypeAlias = Literal["status", "end", "kill"]
 _MARK = "antiphon answers "
 
 
-def inquire(asked: str, run: str, prefix: str, mark: str) -> None:
+def inquire(asked: str, run: str, prefix: str, ending: str, mark: str) -> None:
     """Ask the coordinators of a cluster's runs a question, and print their answers as JSON, by run.
 
     asked: "status", "end" (end the run) or "kill" (kill all actors of the run). run: name of a run; empty for all runs.
-    prefix: first part of the names of the runs' Ray namespaces. mark: text that is printed before the answers.
+    prefix: first part of the names of the runs' Ray namespaces. ending: first part of the key, in Ray's control store,
+    of the request to end a run. mark: text that is printed before the answers.
     """
     import json
     import logging
     from typing import Any
 
     import ray
+    from ray.experimental.internal_kv import _internal_kv_put
 
     ray.init(address="auto", log_to_driver=False, logging_level=logging.ERROR)
     told = {}
@@ -32,6 +35,11 @@ def inquire(asked: str, run: str, prefix: str, mark: str) -> None:
     for each in sorted(named, key=lambda each: each["name"] != "coordinator"):
         of = each["namespace"].removeprefix(prefix)
         if of == each["namespace"] or run not in ("", of):
+            continue
+        if asked == "end":
+            if each["name"] == "coordinator":
+                _internal_kv_put(ending + of, b"")
+                told[of] = None
             continue
         try:
             actor = ray.get_actor(each["name"], each["namespace"])
@@ -50,7 +58,7 @@ def program(asked: Asked, run: str, prefix: str) -> str:
     asked: the question. run: name of a run; empty for all runs. prefix: first part of the names of the runs' Ray
     namespaces.
     """
-    call = f"{inquire.__name__}({asked!r}, {run!r}, {prefix!r}, {_MARK!r})"
+    call = f"{inquire.__name__}({asked!r}, {run!r}, {prefix!r}, {ENDING!r}, {_MARK!r})"
     return f"-c {shlex.quote(f'{inspect.getsource(inquire)}{call}')}"
 
 

@@ -14,7 +14,16 @@ from antiphon.coordinator.history import Recovery
 from antiphon.coordinator.plan.assignment import Assignment
 from antiphon.coordinator.storage import Place
 from antiphon.deploy.executor import RayExecutor
-from antiphon.errors import AntiphonError, DeadlineError, ProtocolError, TransportError, WorkerDied, WorkerStalled
+from antiphon.deploy.finding import COORDINATOR
+from antiphon.errors import (
+    AntiphonError,
+    DeadlineError,
+    ProtocolError,
+    RoundError,
+    TransportError,
+    WorkerDied,
+    WorkerStalled,
+)
 
 Result = TypeVar("Result")
 Cut: TypeAlias = Place | tuple[Mapping[str, Any], int] | None
@@ -24,6 +33,8 @@ RECOVERABLE = WorkerDied, DeadlineError, TransportError
 """Errors of machines, processes and networks. Errors of a user's code, and wrong numbers, are none of these."""
 MAX_RECOVERIES = 20
 """Default for the largest number of recoveries in an hour."""
+REPEATS = 3
+"""How often in a row the same worker may fail in the same round. Then the run ends: it would fail again."""
 _HOUR = 3600.0
 _log = logging.getLogger("antiphon")
 
@@ -37,13 +48,14 @@ class RecoveringExecutor:
     twice. If there is no checkpoint, the run returns to its beginning, or to the states that `load` got.
     executor: the executor; it is closed with this object. max_recoveries: largest number of recoveries in an hour.
     A further failure raises its error. With 0, every failure does. Older recoveries count too while the run has not
-    come beyond their rounds.
+    come beyond their rounds. If the same worker fails `REPEATS` times in a row in the same round, RoundError is raised.
     """
 
     def __init__(self, executor: RayExecutor, max_recoveries: int = MAX_RECOVERIES) -> None:
         self.assignment: Assignment = executor.assignment
         self._executor, self._max = executor, max_recoveries
         self._recent: deque[tuple[float, int, str]] = deque()
+        self._last, self._times = ("", -1, -1), 0  # worker, round and boundary of the last failure; equal ones in a row
         self._cut: Cut = None
         self._round = 0
         self._saving: _Saving | None = None
@@ -61,7 +73,7 @@ class RecoveringExecutor:
 
     @property
     def ending(self) -> bool:
-        """Whether another process has asked the coordinator to end the run."""
+        """Whether another process has asked the run to end."""
         return self._surely(lambda: self._executor.ending)
 
     def play(self, rounds: int) -> Played:
@@ -110,17 +122,38 @@ class RecoveringExecutor:
 
     def _surely(self, action: Callable[[], Result]) -> Result:
         """Return `action()`. After a failure that can be recovered, restore the current round and try again."""
-        failure: AntiphonError | None = None
+        failures: list[tuple[AntiphonError, float]] = []
         with contextlib.suppress(ProtocolError):  # inside a round, `action` itself raises this error
             self._round = self._executor.round
         while True:
             try:
-                if failure is not None:
-                    self._recover(failure)
+                if failures:
+                    self._recover(failures)
                 return action()
             except RECOVERABLE as error:
+                self._refuse_repeated(error)
                 self._admit(error)
-                failure = error
+                failures.append((error, time.monotonic()))
+
+    def _refuse_repeated(self, error: AntiphonError) -> None:
+        """Raise RoundError if a worker fails `REPEATS` times in a row in one round, with no new round between.
+
+        The round of a worker on another machine may be one too low or too high. The round in which the coordinator died
+        is not known, so its failures are not compared.
+        """
+        (worker, round, boundary), self._last = self._last, (error.worker, error.round, self._round)
+        known = error.worker not in ("", COORDINATOR)
+        alike = known and (worker, boundary) == (error.worker, self._round) and abs(round - error.round) <= 1
+        self._times = self._times + 1 if alike else 1
+        if self._times >= REPEATS:
+            raise RoundError(
+                f"{error.worker!r} failed in round {error.round} {REPEATS} times in a row, with no new round between: "
+                f"{_noticed(error).partition('. ')[0]}. Expected the round to succeed when it is played again. Give "
+                "this worker more memory or a longer deadline, or correct its native code; then `antiphon resume` goes "
+                "on from the last checkpoint.",
+                worker=error.worker,
+                round=error.round,
+            ) from error
 
     def _admit(self, error: AntiphonError) -> None:
         """Count a recovery that `error` makes necessary. Raises the error instead if there were too many."""
@@ -135,26 +168,35 @@ class RecoveringExecutor:
             raise error
         self._recent.append((now, error.round, f"{error.worker or 'a connection'} in round {error.round}"))
 
-    def _recover(self, error: AntiphonError) -> None:
-        """Bring all workers back to the last checkpoint, and from there to the round before the failed call."""
-        began, executor, saving = time.monotonic(), self._executor, self._saving
+    def _recover(self, failures: list[tuple[AntiphonError, float]]) -> None:
+        """Bring all workers back to the last checkpoint, and from there to the round before the failed call.
+
+        failures: all failures since the last successful recovery, with their times. The list is emptied when they are
+        reported: a failure during a recovery is recovered together with the failure before it.
+        """
+        (error, _), executor, saving = failures[-1], self._executor, self._saving
         executor.regroup(error.worker if isinstance(error, WorkerStalled) else "")
         if saving is not None and saving.written.exception() is None:
             self._conclude(saving)
         if self._cut is not None:
             executor.load(*_read(self._cut))
-        restored, generation = executor.round, executor.history.generation
-        seconds = round(time.monotonic() - began, 3)
-        noticed = str(error).partition(": ")[2] or str(error)
-        report = Recovery(error.worker, error.round, noticed, restored, self._round - restored, generation, seconds)
-        self.recoveries = (*self.recoveries, report)
-        executor.history.recovered(report)
-        _log.warning("recovered: %s", describe(report))
+        restored = executor.round
+        while failures:
+            self._report(*failures.pop(0), restored)
         if (unsaved := self._saving) is not None:
             executor.play(unsaved.round - restored)
             unsaved.begin_again()
         if executor.round < self._round:
             executor.play(self._round - executor.round)
+
+    def _report(self, error: AntiphonError, began: float, restored: int) -> None:
+        """Report the recovery from `error`. began: time of the error. restored: round of the checkpoint."""
+        history, seconds = self._executor.history, round(time.monotonic() - began, 3)
+        origin, replayed = (error.worker, error.round, _noticed(error)), self._round - restored
+        report = Recovery(*origin, restored, replayed, history.generation, seconds)
+        self.recoveries = (*self.recoveries, report)
+        history.recovered(report)
+        _log.warning("recovered: %s", describe(report))
 
     def _settle(self) -> None:
         """Wait until the last checkpoint is written. If a death has interrupted that, recover, and write it again."""
@@ -228,6 +270,10 @@ def describe(recovery: Recovery) -> str:
         f"round {recovery.restored} in generation {recovery.generation} after {recovery.seconds:.1f} s; "
         f"{again if recovery.replayed else 'no complete round is played again'}"
     )
+
+
+def _noticed(error: AntiphonError) -> str:
+    return str(error).partition(": ")[2] or str(error)
 
 
 def _read(cut: Place | tuple[Mapping[str, Any], int]) -> tuple[Mapping[str, Any], int]:

@@ -8,7 +8,7 @@ import ray
 from ray.exceptions import ActorDiedError, RayActorError
 
 from antiphon.coordinator.versions import not_installed
-from antiphon.errors import WorkerDied, WorkerStalled
+from antiphon.errors import RoundError, WorkerDied, WorkerStalled
 
 Actors: TypeAlias = Mapping[str, Any]  # Any: Ray's actor handles have no common type
 
@@ -72,7 +72,7 @@ def revive(actors: Actors, calls: Mapping[str, Callable[[], Any]], patience: flo
 
     An actor that neither answers nor dies within `patience` seconds is killed, so that Ray starts it again.
     calls: functions that make the call and return Ray's reference, by name of the actor. check: as for `answered`.
-    Raises WorkerDied if an actor does not come back.
+    Raises WorkerDied if Ray does not start an actor again, RoundError if an actor does not come back in time.
     """
     started = time.monotonic()
     waiting, known_dead = {calls[name](): name for name in actors}, set[str]()
@@ -86,7 +86,8 @@ def revive(actors: Actors, calls: Mapping[str, Callable[[], Any]], patience: flo
             except ActorDiedError as error:
                 time.sleep(_NEWS)
                 check()
-                raise _lost(name, f"Ray does not start it again ({str(error).splitlines()[0]})") from error
+                told = f"Ray does not start it again ({str(error).splitlines()[0]})"
+                raise WorkerDied(_lost(name, told), worker=name) from error
             except RayActorError:
                 known_dead.add(name)
                 time.sleep(_AGAIN)
@@ -96,7 +97,8 @@ def revive(actors: Actors, calls: Mapping[str, Callable[[], Any]], patience: flo
             ray.kill(actors[name], no_restart=False)
             known_dead.add(name)
         if waiting and passed > patience + START:
-            raise _lost(sorted(waiting.values())[0], f"it has not come back within {START:g} s")
+            name = sorted(waiting.values())[0]
+            raise RoundError(_lost(name, f"it has not come back within {START:g} s"), worker=name)
 
 
 def _gone(name: str) -> WorkerDied:
@@ -107,9 +109,8 @@ def _gone(name: str) -> WorkerDied:
     )
 
 
-def _lost(name: str, reason: str) -> WorkerDied:
-    return WorkerDied(
+def _lost(name: str, reason: str) -> str:
+    return (
         f"{name!r} died, and {reason}. Expected Ray to start it again, on another node if its own is gone. Give the "
-        "cluster room for it, then resume the run from its last checkpoint.",
-        worker=name,
+        "cluster room for it, then resume the run from its last checkpoint."
     )

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 import ray
+from ray.experimental.internal_kv import _internal_kv_put
 from torch import nn
 
 from antiphon.coordinator.checkpoint import Manifest, clear
 from antiphon.coordinator.connection import Transport
+from antiphon.coordinator.ending import ENDING, is_asked
 from antiphon.coordinator.history import History, committed, read_history
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.plan.assignment import assign
@@ -22,13 +24,13 @@ from antiphon.coordinator.storage import folder_at
 from antiphon.deploy.executor import RayExecutor
 from antiphon.deploy.finding import COORDINATOR
 from antiphon.deploy.pool import Pool
-from antiphon.deploy.recovery import RecoveringExecutor, _Saving
-from antiphon.errors import WorkerDied
+from antiphon.deploy.recovery import REPEATS, RecoveringExecutor, _Saving
+from antiphon.errors import RoundError, WorkerDied
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.library import backprop
 from antiphon.grammars.states import same_states
-from rigs.faults import StruckOnce
+from rigs.faults import StruckOnce, WaitsInLoading
 from rigs.games import points, small_dac, specifications, with_dropout
 
 DEADLINE = 20.0
@@ -149,10 +151,94 @@ def test_too_many_recoveries_end_the_run_with_the_last_error(start) -> None:
 
 def test_a_run_that_comes_no_further_ends_although_its_recoveries_are_long_past(start, monkeypatch) -> None:
     monkeypatch.setattr("antiphon.deploy.recovery._HOUR", 0.0)
+    monkeypatch.setattr("antiphon.deploy.recovery.REPEATS", 9)
     run = start(dying("", 7, "kill"), max_recoveries=2)
     with pytest.raises(WorkerDied) as caught:
         run.executor.play(10)
     assert (caught.value.worker, caught.value.round, len(run.executor.recoveries)) == ("Second", 7, 2)
+
+
+def test_a_round_in_which_the_same_worker_fails_each_time_ends_the_run(start) -> None:
+    run = start(dying("", 7, "segfault"), max_recoveries=20)
+    run.executor.play(4)
+    with pytest.raises(RoundError) as caught:
+        run.executor.play(6)
+    assert (caught.value.worker, caught.value.round, len(run.executor.recoveries)) == ("Second", 7, REPEATS - 1)
+    text = str(caught.value)
+    assert all(part in text for part in ("'Second'", "round 7", f"{REPEATS} times", "its process", "antiphon resume"))
+
+
+def test_a_worker_that_fails_before_every_round_does_not_end_a_run_that_comes_further(start) -> None:
+    run = start(with_dropout(), max_recoveries=20)
+    for round in range(REPEATS + 1):
+        os.kill(run.pids()["First"], signal.SIGKILL)
+        assert run.executor.play(1).round == round + 1
+    assert [each.worker for each in run.executor.recoveries] == ["First"] * (REPEATS + 1)
+
+
+@pytest.fixture
+def struck_in_loading(start, tmp_path) -> Callable[..., Run]:
+    """Let "Second" die in round 7, and send a signal to `victim` while "Last" gets the state of round 5 back."""
+
+    def struck(victim: str, what: signal.Signals = signal.SIGKILL, **options) -> Run:
+        layers = {"Second": Factory.of(StruckOnce, 4, 4, str(tmp_path / "sign"), 7, "kill")}
+        last = Factory.of(WaitsInLoading, 4, 3, str(tmp_path))
+        run = start(backprop(points(4), {"First": Factory.of(nn.Linear, 4, 4), **layers, "Last": last}), **options)
+        run.executor.play(5)
+        run.executor.save(tmp_path / "checkpoint")
+        pid = run.pids()[victim]
+
+        def strike() -> None:
+            while not (tmp_path / "loading").exists():
+                pass
+            os.kill(pid, what)
+            (tmp_path / "go").touch()
+
+        striking = threading.Thread(target=strike)
+        striking.start()
+        try:
+            run.executor.play(5)
+        finally:
+            striking.join()
+        return run
+
+    return struck
+
+
+@pytest.mark.parametrize(
+    ("victim", "what"),
+    [
+        ("Last", signal.SIGKILL),
+        (COORDINATOR, signal.SIGKILL),
+        pytest.param("First", signal.SIGKILL, marks=slow),
+        pytest.param("Last", signal.SIGSTOP, marks=slow),
+    ],
+)
+def test_a_failure_while_the_checkpoint_is_loaded_is_recovered_and_reported_too(struck_in_loading, victim, what):
+    run = struck_in_loading(victim, what, deadline=HASTY)
+    reports = [(each.worker, each.round, each.restored) for each in run.executor.recoveries]
+    assert reports == [("Second", 7, 5), (victim, 5, 5)]
+    run.check(10)
+
+
+def test_a_failure_while_the_checkpoint_is_loaded_counts_as_another_recovery(struck_in_loading) -> None:
+    with pytest.raises(WorkerDied) as caught:
+        struck_in_loading("Last", max_recoveries=1)
+    assert (caught.value.worker, caught.value.round) == ("Last", 5)
+    assert "Second in round 7" in caught.value.__notes__[-1]
+
+
+def test_a_request_to_end_outlives_the_coordinator(start) -> None:
+    run = start(with_dropout())
+    run.executor.play(5)
+    assert not run.executor.ending
+    _internal_kv_put(f"{ENDING}recovering", b"")  # as `antiphon stop` does
+    os.kill(run.pids()[COORDINATOR], signal.SIGKILL)
+    assert run.executor.play(5).round == 10 and run.executor.ending
+    assert [each.worker for each in run.executor.recoveries] == [COORDINATOR]
+    assert run.plain.status()["ending"]
+    run.executor.close()
+    assert not is_asked("recovering")  # a later run of this name does not end
 
 
 def test_a_recovery_goes_on_from_loaded_states_although_a_checkpoint_was_begun_before(start, tmp_path) -> None:

@@ -19,6 +19,10 @@ from pathlib import Path
 
 import pytest
 
+from antiphon.coordinator.checkpoint import load_states
+from antiphon.coordinator.history import read_history
+from antiphon.grammars.states import same_states
+
 LINKS = Path(__file__).resolve().parents[2] / ".links"
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
@@ -29,6 +33,17 @@ from own_sizes import WIDTH
 
 def make():
     return antiphon.backprop(antiphon.digits(16), antiphon.dense_layers((64,), [WIDTH], classes=10))
+"""
+NET = """
+import antiphon
+from antiphon.grammars.factory import Factory
+from torch import nn
+
+class Net(nn.Linear):
+    pass
+
+def make():
+    return antiphon.backprop(antiphon.digits(16), {"Only": Factory.of(Net, 64, 10)})
 """
 AGENT = '''
 import threading
@@ -69,13 +84,20 @@ class Cluster:
         with urllib.request.urlopen(urllib.request.Request(self.url + path, headers=header), timeout=30) as answer:
             return json.load(answer)
 
+    def actors(self) -> list[dict]:
+        """Actors of runs that live."""
+        found = self.get("/api/v0/actors?limit=1000")["data"]["result"]["result"]
+        return [each for each in found if each["state"] != "DEAD" and each["ray_namespace"].startswith("antiphon-")]
+
+    def process(self, run: str, actor: str) -> int:
+        (found,) = (
+            each for each in self.actors() if (each["ray_namespace"], each["name"]) == (f"antiphon-{run}", actor)
+        )
+        return found["pid"]
+
     def left(self) -> list[str]:
-        """Actors that live, but for Ray's own and the idle, and placement groups that hold room."""
-        found = [
-            each["ray_namespace"]
-            for each in self.get("/api/v0/actors?limit=1000")["data"]["result"]["result"]
-            if each["state"] != "DEAD" and each["ray_namespace"].startswith("antiphon-")
-        ]
+        """Actors of runs that live, and placement groups that hold room."""
+        found = [each["ray_namespace"] for each in self.actors()]
         groups = self.get("/api/v0/placement_groups?limit=1000")["data"]["result"]["result"]
         return found + [each["placement_group_id"] for each in groups if each["state"] != "REMOVED"]
 
@@ -229,6 +251,52 @@ def test_a_run_outlives_its_client_and_is_stopped_from_elsewhere(cluster, begin,
     assert summary["status"] == "interrupted"
     assert (folder / f"checkpoints/round-{summary['round']:09d}/manifest.json").exists()
     assert told("stop", "long") == (0, "run 'long' is over: stopped\n", "")
+
+
+def test_the_folder_of_a_launched_run_resumes_there_and_elsewhere_with_the_same_numbers(cluster, begin, told, game):
+    every = ["--set=rounds_per_report=5", "--set=checkpoint_every=5", "--set=keep_checkpoints=9"]
+    assert told("launch", "game.toml", "--rounds=10", "--name=first", *every)[0] == 0
+    folder, allowed = cluster.home / "antiphon-runs/first", ["--allow=own_game", "--allow=agents"]
+
+    def run(*arguments: str) -> tuple[int, str]:
+        process = begin(*arguments)
+        error = process.communicate(timeout=120)[1]
+        return process.returncode, error
+
+    code, error = run("resume", str(folder), "--rounds=20", "--address", cluster.store)
+    assert code == 2 and "--allow own_game" in error
+    shutil.copytree(folder, folder.with_name("copied"))
+    assert run("resume", str(folder), "--rounds=20", "--address", cluster.store, *allowed) == (0, "")
+    assert run("resume", str(folder.with_name("copied")), "--rounds=20", "--executor=inline", *allowed) == (0, "")
+    assert run("run", "game.toml", "--rounds=20", "--out=whole", *every) == (0, "")
+    runs = folder, folder.with_name("copied"), game.with_name("whole")
+    there, elsewhere, whole = (load_states(each / "checkpoints/round-000000020") for each in runs)
+    assert same_states(there, whole) and same_states(elsewhere, whole)
+    assert cluster.left() == []
+
+
+def test_a_run_stops_although_its_coordinator_dies_before_it_is_asked(cluster, begin, told, game, await_line):
+    client = begin("launch", *ENDLESS, "--set=rounds_per_report=400", "--name=struck", "--address", cluster.url)
+    await_line(client, "round 1/")
+    stopping = begin("stop", "struck", "--address", cluster.url)
+    await_line(stopping, "run 'struck' ends after the batch in flight")
+    os.kill(cluster.process("struck", "coordinator"), signal.SIGKILL)
+    assert stopping.communicate(timeout=200)[0] == "run 'struck' is stopped\n"
+    client.communicate(timeout=60)
+    assert client.returncode == 143 and cluster.left() == []
+    history = read_history(cluster.home / "antiphon-runs/struck/history.jsonl")
+    assert [each["worker"] for each in history if each["event"] == "recovered"] == ["coordinator"]
+
+
+def test_a_module_that_only_the_driver_finds_is_refused_in_words(cluster, begin, place):
+    (place / "own").mkdir()
+    (place / "own/own_net.py").write_text(NET)
+    paths = os.pathsep.join([str(LINKS), str(place / "own")])
+    process = begin("run", "own_net:make", "--rounds=2", "--address", cluster.store, PYTHONPATH=paths)
+    _, error = process.communicate(timeout=120)
+    assert process.returncode == 2 and error.startswith("error: the coordinator on machine ") and error.count("\n") == 1
+    assert "player 'Only'" in error and "No module named 'own_net'" in error and "`antiphon launch`" in error
+    assert cluster.left() == []
 
 
 def test_a_run_that_fails_tells_why_and_one_can_be_killed(cluster, begin, told, game, await_line):

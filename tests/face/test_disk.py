@@ -1,15 +1,19 @@
 """A disk that is full, read-only or gone ends a run as stated, and the last good checkpoint is intact."""
 
 import contextlib
+import json
 import os
 import shutil
+import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from antiphon.coordinator.checkpoint import load_states
+from antiphon.coordinator.history import read_history
 from antiphon.errors import RoundError
 from antiphon.experiments.load import read_experiment
 from antiphon.grammars.states import same_states
@@ -73,6 +77,47 @@ def test_a_disk_that_fills_up_ends_the_run_and_it_resumes_when_there_is_room(dis
     assert checkpoints_are_whole(disk / "run")[0] == 4
     (disk / "ballast").unlink()
     resume_experiment(disk / "run")
+    ends = [load_states(folder / "checkpoints/round-000000012") for folder in (whole, disk / "run")]
+    assert same_states(*ends)
+
+
+class KilledAndFull(Unseen):
+    """After round 6, fill the disk, and kill the worker "Dense1": the next batch has to recover.
+
+    left: free bytes, apart from the last block of history.jsonl, which is full too.
+    """
+
+    def __init__(self, disk: Path, left: int) -> None:
+        self._disk, self._left, self._process = disk, left, 0
+
+    def started(self, game, experiment) -> None:
+        self._process = game.places["Dense1"][1]
+
+    def played(self, record, folder) -> None:
+        if record.round == 6:
+            while not (folder / "checkpoints/round-000000004/manifest.json").exists():
+                time.sleep(0.01)
+            block, history = os.statvfs(self._disk).f_bsize, folder / "history.jsonl"
+            entry = json.dumps({"event": "padding", "generation": 1, "of": ""})[:-2]
+            beyond = (history.stat().st_size + len(entry) + 3) % block
+            with history.open("a") as file:
+                file.write(f'{entry}{"x" * (block - beyond)}"}}\n')  # the last block of the file is full
+            fill(self._disk, self._left)
+            os.kill(self._process, signal.SIGKILL)
+
+
+@pytest.mark.parametrize(("left", "named"), [(0, "history.jsonl"), (8192, "")])
+def test_a_disk_that_is_full_while_a_run_recovers_ends_the_run_and_it_resumes(disk, tmp_path, left, named):
+    whole = run_experiment(read_experiment("backprop", EXPERIMENT), tmp_path / "whole").folder
+    with pytest.raises(RoundError, match=f"{named}.* cannot be written: No space left on device"):
+        run_experiment(
+            read_experiment("backprop", {**EXPERIMENT, "executor": "ray"}), disk / "run", KilledAndFull(disk, left)
+        )
+    assert checkpoints_are_whole(disk / "run")[0] == 4
+    events = [each["event"] for each in read_history(disk / "run/history.jsonl")]
+    assert ("recovered" in events) == (not named)
+    (disk / "ballast").unlink()
+    resume_experiment(disk / "run", {"executor": "inline"})
     ends = [load_states(folder / "checkpoints/round-000000012") for folder in (whole, disk / "run")]
     assert same_states(*ends)
 
