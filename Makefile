@@ -64,8 +64,8 @@ bench: env
 
 # FAULTS random faults against runs of four grammars on Ray: about ten seconds each.
 FAULTS ?= 200
-chaos: env
-	$(BIN)/python -m benchmarks.chaos --faults $(FAULTS)
+chaos: env links
+	PYTHONPATH=.links $(BIN)/python -m benchmarks.chaos --faults $(FAULTS)
 
 clean:
 	rm -rf .venv .links build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
