@@ -21,7 +21,9 @@ PORT = 6379
 """The port of the head node on simulated machines: Ray's default, which is free in their network."""
 MEMORY = 100_000_000
 """Size of the object store of each node, in bytes."""
-_QUIET = {"RAY_USAGE_STATS_ENABLED": "0"}
+_PATIENCE = 150.0
+"""Seconds that the start of a node may take, on a busy machine."""
+_QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_raylet_start_wait_time_s": "120"}
 _CLUSTER = """
 import os, sys
 from ray.cluster_utils import Cluster
@@ -111,13 +113,16 @@ class SeveralNetworks:
         token.write_text(os.urandom(32).hex())
         self.environment = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token), **_QUIET}
         self.environment |= variables or {}
-        ended(self._start(self.head, "--head", f"--port={PORT}", "--include-dashboard=false"))
+        ended(self._start(self.head, "--head", f"--port={PORT}", "--include-dashboard=false"), _PATIENCE)
         self.join(*names[1:])
 
     def join(self, *names: str) -> None:
-        """Add the named machines to the cluster, all at the same time. Raises TransportError if `ray start` fails."""
-        for process in [self._start(self.machines[name], f"--address={self.address}") for name in names]:
-            ended(process)
+        """Add the named machines to the cluster. Raises TransportError if `ray start` fails.
+
+        One after the other: on a busy machine, nodes that start at the same time miss Ray's deadlines.
+        """
+        for name in names:
+            ended(self._start(self.machines[name], f"--address={self.address}"), _PATIENCE)
 
     def add(self) -> None:
         """Add the next of the spare machines to the cluster."""
