@@ -131,9 +131,10 @@ class Moments:
     def far(self) -> Mapping[str, tuple[str, Place]]:
         """Return node and place of each worker and coordinator that is on another node than the driver."""
         own, found = ray.get_runtime_context().get_node_id(), dict[str, tuple[str, Place]]()
+        asked = lambda _: ray.get_runtime_context().get_node_id()  # noqa: E731  # Ray sends a lambda by value
         with contextlib.suppress(RayError):
             for name in (*self.workers, COORDINATOR):
-                node: Any = ray.get(self._actor(name).__ray_call__.remote(_node), timeout=_ANSWER)  # Any: Ray's
+                node: Any = ray.get(self._actor(name).__ray_call__.remote(asked), timeout=_ANSWER)  # Any: Ray's
                 place = self.place(name)
                 if node != own and place:
                     found[name] = node, place
@@ -159,10 +160,6 @@ def completed(folder: Path) -> int:
     """Return how many batches of rounds and recoveries the history in a run folder has."""
     text = (folder / HISTORY).read_text()
     return text.count('"event": "played"') + text.count('"event": "recovered"')
-
-
-def _node(_: Any) -> str:  # Any: the worker or the coordinator
-    return ray.get_runtime_context().get_node_id()
 
 
 assert COORDINATOR == COORDINATOR_NAME

@@ -73,7 +73,7 @@ def experiment_of(grammar: str, rounds: int, **more: object) -> Experiment:
 
 def rounds_for(faults: list[Fault]) -> int:
     """Return the number of rounds of a run with these faults."""
-    return _UNIT * (2 + len(faults) // 2)
+    return _UNIT * (4 + len(faults) // 2)
 
 
 def undisturbed(grammar: str, rounds: int, folder: Path) -> Path:

@@ -97,6 +97,7 @@ class Striker:
         """Cause a fault at its moment, and wait until the run has recovered. Returns False if the moment was missed."""
         victim, moments = self._victim(fault), self._moments
         if victim is None:
+            self.note(event="missed", fault=fault.number, victim="does not answer")
             return False
         workers = list(moments.workers)
         watched = next((name for name in workers if name in victim.processes), workers[-1])
@@ -128,6 +129,7 @@ class Striker:
         proof = self._moments.proof(fault.moment, victim.processes)
         if not proof:
             self._let_go(fault, victim)
+            self.note(event="missed", fault=fault.number, victim=victim.name)
             return False
         entry = {"event": "struck", "fault": fault.number, "victim": victim.name, "how": fault.how, "proof": proof}
         entry |= {"unfinished": self._moments.unfinished, "completed": self._moments.completed}
