@@ -69,4 +69,5 @@ if __name__ == "__main__":
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # `nohup` would have it ignored
     own = Orders(os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w"))
     os.dup2(2, 1)  # what others print must not be taken for orders
-    sys.exit(main(*map(Path, sys.argv[1:5]), *[*sys.argv[5:], None][:1], own))
+    files, places = map(Path, sys.argv[1:5]), sys.argv[5:]
+    sys.exit(main(*files, address=places[0] if places else None, orders=own))
