@@ -19,8 +19,7 @@ def test_each_kind_of_fault_is_dealt_equally_often_at_each_moment_and_in_each_gr
     for what, values in (("moment", MOMENTS), ("grammar", GRAMMARS)):
         found = Counter((fault.role, fault.how, getattr(fault, what)) for fault in faults)
         assert found == {(*kind, value): number for kind, number in KINDS.items() for value in values}
-    assert {fault.moment for fault in dealt(30, seed=0)} == set(MOMENTS)
-    assert dealt(DECK + 1, seed=3)[:-1] == faults != dealt(DECK, seed=4)
+    assert dealt(DECK, seed=3) == faults != dealt(DECK, seed=4)
 
 
 @pytest.mark.slow
