@@ -39,6 +39,8 @@ def played(faults: list[Fault], folder: Path, parallel: int = 2) -> Tally:
             left = disturbed(now, own, tally)
             if not tally.wrong:
                 check(own, whole[grammar], rounds_for(now), tally)
+            if left == now:
+                tally.wrong.append(f"{own.name}: no fault of {len(now)} has happened")
             print(f"{own.name}: {len(now) - len(left)} faults of {len(faults)}", flush=True)
             faults = [*left, *later]
 

@@ -124,7 +124,10 @@ class Striker:
 
     def _hit(self, fault: Fault, victim: _Victim) -> bool:
         """Stop the victim. If the moment lasts, cause the fault; else let the victim go on, and return False."""
-        self._stop(fault, victim)
+        try:
+            self._stop(fault, victim)
+        except ProcessLookupError:  # it died before
+            return False
         self._struck_at, self._generation = time.monotonic(), self._moments.generation
         proof = self._moments.proof(fault.moment, victim.processes)
         if not proof:
