@@ -62,7 +62,7 @@ manifests: env
 bench: env
 	$(BENCH)
 
-# FAULTS random faults against runs of four grammars on Ray: about ten seconds each.
+# FAULTS random faults against runs of four grammars on Ray, in about half an hour if nothing else runs.
 FAULTS ?= 200
 chaos: env links
 	PYTHONPATH=.links $(BIN)/python -m benchmarks.chaos --faults $(FAULTS)
