@@ -62,10 +62,10 @@ manifests: env
 bench: env
 	$(BENCH)
 
-# FAULTS random faults against runs of four grammars on Ray: about ten seconds each.
+# FAULTS random faults against runs of four grammars on Ray, in about half an hour if nothing else runs.
 FAULTS ?= 200
-chaos: env
-	$(BIN)/python -m benchmarks.chaos --faults $(FAULTS)
+chaos: env links
+	PYTHONPATH=.links $(BIN)/python -m benchmarks.chaos --faults $(FAULTS)
 
 clean:
 	rm -rf .venv .links build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

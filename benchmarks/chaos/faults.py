@@ -1,4 +1,4 @@
-"""The faults of a chaos run, drawn from a seed: which process gets which signal, and at which moment."""
+"""The faults of a chaos run, dealt from a seed: what happens to which process or node, when, and in which grammar."""
 
 import json
 import random
@@ -6,57 +6,74 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-WORKER, COORDINATOR, GCS, RAYLET, DRIVER = "a worker", "coordinator", "gcs_server", "raylet", "the driver"
+GRAMMARS = ("backprop", "gan", "kickback", "dac")
 MOMENTS = ("query phase", "response phase", "checkpoint", "recovery")
-_KINDS = {
-    (WORKER, "KILL"): 8,
-    (WORKER, "STOP"): 4,
-    (COORDINATOR, "KILL"): 3,
-    (COORDINATOR, "STOP"): 2,
-    (DRIVER, "KILL"): 2,
-    (DRIVER, "HUP"): 1,
-    (GCS, "KILL"): 1,
-    (RAYLET, "KILL"): 1,
+PLAYER, ORACLE, LOSS = "a player", "an oracle", "a loss"
+COORDINATOR, GCS, RAYLET, DRIVER, NODE = "coordinator", "gcs_server", "raylet", "the driver", "a node"
+KILL, STOP, HUP, CUT = "KILL", "STOP", "HUP", "CUT"
+KINDS = {
+    **{(role, how): 4 for role in (PLAYER, ORACLE, LOSS, COORDINATOR) for how in (KILL, STOP)},
+    **{(DRIVER, how): 2 for how in (KILL, STOP, HUP)},
+    **{(role, how): 1 for role in (GCS, RAYLET) for how in (KILL, STOP)},
+    **{(NODE, how): 4 for how in (KILL, CUT)},
 }
-"""Role and signal of each kind of fault, and its weight."""
-_SLOW = {(GCS, "STOP"): 1, (RAYLET, "STOP"): 1}
-"""Kinds of faults that take about a minute each. One of fifty faults is of these kinds."""
-ENDS = (DRIVER, GCS, RAYLET)
-"""Roles whose fault ends the run. `antiphon resume` continues it."""
+"""Each kind of fault: a role, and what happens to it. The value is the number of grammars that see it at each moment.
+
+KILL, STOP and HUP are the signals; a killed node loses all its processes. CUT is the loss of a node's cable. The kinds
+of value 1 take about a minute each.
+"""
+DECK = len(MOMENTS) * sum(KINDS.values())
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One fault: a signal to one process at one moment.
+    """One fault in a run of a grammar.
 
-    role, signal: the kind of process, and the signal without "SIG". moment: one of MOMENTS. choice: which worker gets
-    the signal, as a number between 0 and 1. gap: number of rounds after the last fault.
+    role, how: its kind. moment: one of MOMENTS. choice: which of several processes or nodes it strikes, as a number
+    between 0 and 1. gap: number of rounds after the last fault.
     """
 
     number: int
+    grammar: str
     role: str
-    signal: str
+    how: str
     moment: str
     choice: float
     gap: int
 
+    @property
+    def ends(self) -> bool:
+        """Whether the fault ends the run, so that `antiphon resume` must continue it."""
+        return self.role in (GCS, RAYLET) or (self.role == DRIVER and self.how != STOP)
 
-def drawn(count: int, seed: int) -> list[Fault]:
-    """Draw `count` faults. If there are enough faults, every kind happens at every moment."""
-    source = random.Random(seed)
-    kinds, slow = list(_KINDS), list(_SLOW)
-    found = []
-    for number in range(count):
-        role, signal = source.choices(kinds, weights=list(_KINDS.values()))[0]
-        if number % 50 == 49:
-            role, signal = slow[number // 50 % len(slow)]
-        moment = MOMENTS[number % len(MOMENTS)]
-        found.append(Fault(number, role, signal, moment, source.random(), source.randint(5, 60)))
-    return found
+
+def dealt(count: int, seed: int) -> list[Fault]:
+    """Return `count` faults, in random order, at random distances and with random victims.
+
+    Of `DECK` faults, each kind has the same number at each moment and in each grammar. Fewer are a random part of these
+    faults; more begin a new deck.
+    """
+    source, cells = random.Random(seed), list[tuple[str, str, str, str]]()
+    while len(cells) < count:
+        cells += source.sample(deck := _deck(), len(deck))
+    return [
+        Fault(number, grammar, role, how, moment, source.random(), source.randint(5, 60))
+        for number, (grammar, role, how, moment) in enumerate(cells[:count])
+    ]
+
+
+def _deck() -> list[tuple[str, str, str, str]]:
+    """Return grammar, role, how and moment of each fault of a deck."""
+    return [
+        (GRAMMARS[(shift + of_moment + of_kind) % len(GRAMMARS)], *kind, moment)
+        for of_kind, (kind, grammars) in enumerate(KINDS.items())
+        for of_moment, moment in enumerate(MOMENTS)
+        for shift in range(grammars)
+    ]
 
 
 def write_faults(path: Path, faults: list[Fault]) -> None:
-    """Write faults into a file, for the process that sends the signals."""
+    """Write faults into a file, for the process that causes them."""
     path.write_text(json.dumps([asdict(fault) for fault in faults]))
 
 

@@ -1,175 +1,234 @@
-"""Sends signals to the processes of a run at chosen moments, from a thread of its driver, and logs each moment.
+"""Causes faults in a run at chosen moments, from a thread of its driver, and logs each of them.
 
-The process is first stopped (SIGSTOP), and then the moment is checked. If the round, the checkpoint or the recovery is
-still under way, the fault counts, and the process is killed or stays stopped. Otherwise the process continues, and the
-fault is tried again.
+The victim is first stopped: a process by SIGSTOP, a node by cutting its cable. Then the moment is proved. If the round,
+the checkpoint or the recovery is still under way, the fault counts: the victim is killed, or stays as it is. Otherwise
+the victim goes on, and the fault is tried again. A driver cannot stop itself first: after its death, the history shows
+whether anything was completed since the proof (`borne_out`).
 """
 
-import contextlib
 import json
 import os
 import signal
 import threading
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, final
+from typing import Any, TextIO, final
 
-import ray
-from ray._private import worker as ray_worker
-from ray.exceptions import RayError
-
-from antiphon.coordinator.failures import Standing
-from antiphon.coordinator.round_file import last_round
-from antiphon.deploy.executor import RayExecutor
-from antiphon.deploy.finding import COORDINATOR as COORDINATOR_NAME
 from antiphon.deploy.recovery import RecoveringExecutor
-from benchmarks.chaos.faults import COORDINATOR, DRIVER, ENDS, RAYLET, WORKER, Fault
+from benchmarks.chaos.faults import CUT, DRIVER, KILL, LOSS, MOMENTS, NODE, ORACLE, PLAYER, STOP, Fault
+from benchmarks.chaos.moments import Moments, Place, completed
 
-_PATIENCE = 120.0
-_RESPONSE = ("response", "move", "send R", "receive R")
+_PATIENCE, _OWN, _BRIEF = 120.0, 0.5, 5.0
+"""Seconds to wait for a recovery; for the victim's own step in a phase; and for a moment in general."""
+*_PHASES, _CHECKPOINT, _RECOVERY = MOMENTS
+
+
+@dataclass(frozen=True)
+class _Victim:
+    """What a fault strikes. processes: the workers, coordinator and others in it, and where they are."""
+
+    name: str
+    processes: dict[str, Place]
+
+    @property
+    def place(self) -> Place:
+        return next(iter(self.processes.values()))
+
+
+@final
+class Orders:
+    """Asks the process that started this driver to do what only that process can do: to disconnect a node, or to wake
+    this process. reader, writer: lines of JSON from and to that process.
+    """
+
+    def __init__(self, reader: TextIO, writer: TextIO) -> None:
+        self._reader, self._writer = reader, writer
+
+    def begin(self, name: str, *arguments: object) -> None:
+        """Ask, and do not wait."""
+        self._writer.write(json.dumps([name, *arguments]) + "\n")
+        self._writer.flush()
+
+    def end(self) -> None:
+        """Wait until it is done."""
+        self._reader.readline()
+
+    def do(self, name: str, *arguments: object) -> None:
+        """Ask, and wait until it is done."""
+        self.begin(name, *arguments)
+        self.end()
 
 
 @final
 class Striker:
-    """Causes `faults` in one run, one after the other. Each fault is logged before the last signal is sent.
+    """Causes `faults` in the run in `folder`, one after the other. log: the file of the log."""
 
-    checkpoints: folder in which the run writes its checkpoints. log: the file of the log.
-    """
-
-    def __init__(self, executor: RecoveringExecutor, faults: list[Fault], checkpoints: Path, log: Path) -> None:
-        self._executor, self._faults, self._checkpoints, self._log = executor, faults, checkpoints, log
-        self._plain: RayExecutor = executor._executor  # the public interface gives no access to the processes
-        self.over, self._standing, self._struck = threading.Event(), "", 0
+    def __init__(
+        self, executor: RecoveringExecutor, faults: list[Fault], folder: Path, log: Path, orders: Orders
+    ) -> None:
+        self._moments, self._folder = Moments(executor, folder), folder
+        self._faults, self._log, self._orders = faults, log, orders
+        self.over = threading.Event()
         self._thread = threading.Thread(target=self._strike_all, daemon=True)
 
     def start(self) -> None:
         """Begin to cause the faults, in a thread."""
         self._thread.start()
 
-    def _strike_all(self) -> None:
-        node: Any = ray_worker._global_node  # Any: None before Ray is started
-        self._note({"event": "started", "folder": node.get_session_dir_path()})
-        while not self._complete() and not self.over.is_set():
-            time.sleep(0.01)
-        for fault in self._faults:
-            start = self._round()
-            if not self._until(lambda start=start, gap=fault.gap: self._round() > start + gap):
-                return
-            if not self._strike(fault):
-                return
-            if fault.role in ENDS:
-                return
-            generation = self._struck
-            recovered = self._until(lambda at=generation: self._plain.history.generation > at and self._playing())
-            if self.over.is_set():
-                return
-            self._note({"event": "recovered" if recovered else "not recovered", "fault": fault.number})
-
-    def _strike(self, fault: Fault) -> bool:
-        """Cause a fault at its moment. Returns False if the run has ended before."""
-        if fault.moment == "recovery":
-            return self._until(lambda: self._strike_recovery(fault))
-        if fault.moment == "checkpoint":
-            return self._until(
-                lambda: self._incomplete() and self._hit(fault, self._incomplete, "checkpoint without manifest")
-            )
-        began = time.monotonic()
-        return self._until(lambda: self._in_phase(fault, began) and self._hit(fault, self._playing, "playing"))
-
-    def _strike_recovery(self, fault: Fault) -> bool:
-        """Kill a worker, and cause the fault while the run recovers. Returns False if the recovery was faster."""
-        before, struck = self._plain.history.generation, len(self._executor.recoveries)
-        opening = self._workers()[0]
-        os.kill(self._pid(opening), signal.SIGKILL)
-        self._note({"event": "opening", "fault": fault.number, "victim": opening})
-        self._until(lambda: self._plain.history.generation > before)
-        if self._hit(fault, lambda: len(self._executor.recoveries) == struck, "recovering"):
-            return True
-        self._until(self._playing)
-        return False
-
-    def _hit(self, fault: Fault, still: Any, proof: str) -> bool:  # Any: a function that says whether the moment lasts
-        """Stop the victim. If the moment lasts, send the signal; else let the victim continue, and return False."""
-        victim = self._victim(fault)
-        pid = self._pid(victim)
-        if fault.role != DRIVER:
-            os.kill(pid, signal.SIGSTOP)
-        if not still():
-            if fault.role != DRIVER:
-                os.kill(pid, signal.SIGCONT)
-            return False
-        rounds = {name: last_round(actor) for name, actor in self._plain.workers.items()}
-        entry = {"event": "struck", "fault": fault.number, "victim": victim, "signal": fault.signal}
-        self._note({**entry, "moment": fault.moment, "proof": proof, "rounds": rounds, "at": self._standing})
-        self._struck = self._plain.history.generation
-        if fault.signal != "STOP":
-            os.kill(pid, signal.Signals[f"SIG{fault.signal}"])
-        return True
-
-    def _in_phase(self, fault: Fault, began: float) -> bool:
-        """Return whether the victim is in the phase of the fault.
-
-        If the victim plays no round, or has no step in that phase within half a second, the loss is checked instead.
-        """
-        own = fault.role == WORKER and time.monotonic() - began < 0.5
-        watched = self._victim(fault) if own else self._workers()[-1]
-        with contextlib.suppress(RayError):
-            standing: Standing = ray.get(self._plain.workers[watched].where.remote(), timeout=2.0)
-            self._standing = f"{watched}: {standing.action}, round {standing.round}"
-            responding = standing.action.startswith(_RESPONSE)
-            return standing.action != "idle" and responding == (fault.moment == "response phase")
-        return False
-
-    def _playing(self) -> bool:
-        return self._plain._boundary.left and not self._recovering()
-
-    def _recovering(self) -> bool:
-        return bool(self._plain._boundary._left not in ("", "play"))
-
-    def _incomplete(self) -> bool:
-        with contextlib.suppress(OSError):
-            for folder in os.scandir(self._checkpoints):
-                if not os.path.exists(os.path.join(folder.path, "manifest.json")) and os.path.isdir(folder.path):
-                    return True
-        return False
-
-    def _complete(self) -> bool:
-        return any(self._checkpoints.glob("round-*/manifest.json"))
-
-    def _round(self) -> int:
-        return max((last_round(actor) or 0 for actor in self._plain.workers.values()), default=0)
-
-    def _workers(self) -> list[str]:
-        return list(self._plain.workers)
-
-    def _victim(self, fault: Fault) -> str:
-        return self._workers()[int(fault.choice * len(self._workers()))] if fault.role == WORKER else fault.role
-
-    def _pid(self, victim: str) -> int:
-        if victim == DRIVER:
-            return os.getpid()
-        node: Any = ray_worker._global_node  # Any: None before Ray is started
-        if victim in node.all_processes:
-            return node.all_processes[victim][0].process.pid
-        actor = self._plain._coordinator if victim == COORDINATOR else self._plain.workers[victim]
-        while not self.over.is_set():
-            with contextlib.suppress(RayError):
-                return ray.get(actor.address.remote(), timeout=5.0)[1]
-        raise SystemExit
-
-    def _until(self, condition: Any) -> bool:  # Any: a function without arguments
-        end = time.monotonic() + _PATIENCE
-        while not self.over.is_set() and time.monotonic() < end:
-            if condition():
-                return True
-            time.sleep(0.0002)
-        return False
-
-    def _note(self, entry: dict[str, Any]) -> None:  # Any: JSON
+    def note(self, **entry: object) -> None:
+        """Write an entry to the log, and to the disk."""
         with self._log.open("a") as file:
             file.write(json.dumps({**entry, "time": time.time()}) + "\n")
             file.flush()
             os.fsync(file.fileno())
 
+    def _strike_all(self) -> None:
+        self._until(lambda: self._moments.saved)
+        for fault in self._faults:
+            start = self._moments.round
+            if not self._until(lambda start=start, gap=fault.gap: self._moments.round > start + gap, every=0.005):
+                return
+            if not self._until(lambda fault=fault: self._attempt(fault)) or fault.ends:
+                return
 
-assert COORDINATOR == COORDINATOR_NAME and RAYLET  # the roles are the names of actors and of Ray's processes
+    def _attempt(self, fault: Fault) -> bool:
+        """Cause a fault at its moment, and wait until the run has recovered. Returns False if the moment was missed."""
+        victim, moments = self._victim(fault), self._moments
+        if victim is None:
+            self.note(event="missed", fault=fault.number, victim="does not answer")
+            return False
+        workers = list(moments.workers)
+        watched = next((name for name in workers if name in victim.processes), workers[-1])
+        if fault.moment == _RECOVERY:
+            self._begin_recovery(fault, victim)
+        reached = self._until(lambda: moments.at(fault.moment, watched), _OWN)
+        if not reached and fault.moment in _PHASES:  # not every worker has steps in both phases
+            watched = workers[-1]
+        if not reached and not self._until(lambda: moments.at(fault.moment, watched), _BRIEF):
+            return False
+        if not self._hit(fault, victim):
+            self._until(lambda: moments.playing, _BRIEF)
+            return False
+        return fault.ends or self._await_recovery(fault, victim)
+
+    def _begin_recovery(self, fault: Fault, victim: _Victim) -> None:
+        """Kill a worker that is not the victim. With odd gaps, wait until the new channels are being opened."""
+        opening = next(name for name in self._moments.workers if name not in victim.processes)
+        before = self._moments.generation
+        self._moments.kill(opening)
+        self.note(event="opening", fault=fault.number, victim=opening)
+        if fault.gap % 2:
+            self._until(lambda: self._moments.generation > before, _PATIENCE)
+
+    def _hit(self, fault: Fault, victim: _Victim) -> bool:
+        """Stop the victim. If the moment lasts, cause the fault; else let the victim go on, and return False."""
+        try:
+            self._stop(fault, victim)
+        except ProcessLookupError:  # it died before
+            return False
+        self._struck_at, self._generation = time.monotonic(), self._moments.generation
+        proof = self._moments.proof(fault.moment, victim.processes)
+        if not proof:
+            self._let_go(fault, victim)
+            self.note(event="missed", fault=fault.number, victim=victim.name)
+            return False
+        entry = {"event": "struck", "fault": fault.number, "victim": victim.name, "how": fault.how, "proof": proof}
+        entry |= {"unfinished": self._moments.unfinished, "completed": self._moments.completed}
+        if fault.role == DRIVER and fault.how != KILL:  # it lives on, and the log need not be written before
+            self._act(fault, victim)
+            self.note(**entry)
+        else:
+            self.note(**entry)
+            self._act(fault, victim)
+        return True
+
+    def _stop(self, fault: Fault, victim: _Victim) -> None:
+        if fault.role == NODE:
+            self._orders.do("disconnect", victim.place)
+        elif fault.role != DRIVER:
+            os.kill(victim.place[1], signal.SIGSTOP)
+
+    def _let_go(self, fault: Fault, victim: _Victim) -> None:
+        if fault.role == NODE:
+            self._orders.do("reconnect", victim.place)
+        elif fault.role != DRIVER:
+            os.kill(victim.place[1], signal.SIGCONT)
+
+    def _act(self, fault: Fault, victim: _Victim) -> None:
+        """Do to the stopped victim what the fault says."""
+        if fault.role == NODE:
+            if fault.how == KILL:
+                self._orders.do("remove", victim.place)
+            self._orders.do("add")
+        elif fault.role == DRIVER and fault.how == STOP:
+            self._orders.begin("wake")
+            os.kill(os.getpid(), signal.SIGSTOP)
+            self._orders.end()
+        elif fault.how != STOP:
+            os.kill(victim.place[1], signal.Signals[f"SIG{fault.how}"])
+
+    def _await_recovery(self, fault: Fault, victim: _Victim) -> bool:
+        """Wait until rounds are played and all that was struck has new processes."""
+
+        def recovered() -> bool:
+            if not self._moments.playing or fault.role == DRIVER:
+                return self._moments.playing
+            now = {name: self._moments.place(name) for name in victim.processes} if self._again else {}
+            return bool(now) and all(place and place != victim.processes[name] for name, place in now.items())
+
+        done = self._until(recovered, _PATIENCE, every=0.02)
+        if self.over.is_set():
+            return True
+        if fault.how == CUT:
+            self._orders.do("reconnect", victim.place)  # what is left there finds that it was given up
+        event = "over" if done else "not recovered"
+        seconds = round(time.monotonic() - self._struck_at, 3)
+        self.note(event=event, fault=fault.number, outcome="recovered" if self._again else "went on", seconds=seconds)
+        return True
+
+    @property
+    def _again(self) -> bool:
+        """Whether the run has opened new channels since the last fault."""
+        return self._moments.generation > self._generation
+
+    def _victim(self, fault: Fault) -> _Victim | None:
+        """Choose the victim of a fault. Returns None if it does not answer now."""
+        name = fault.role
+        if fault.role in (PLAYER, ORACLE, LOSS):
+            name = _chosen(self._moments.workers_of(fault.role), fault.choice)
+        if fault.role != NODE:
+            place = self._moments.place(name)
+            return _Victim(name, {name: place}) if place else None
+        far = self._moments.far()
+        if not far:
+            return None
+        node = _chosen(sorted({node for node, _ in far.values()}), fault.choice)
+        return _Victim(f"node {node[:8]}", {name: place for name, (its, place) in far.items() if its == node})
+
+    def _until(self, condition: Callable[[], Any], seconds: float = 3600.0, every: float = 0.0002) -> bool:
+        """Wait until a condition holds. Returns False if it does not within `seconds`, or if the run has ended.
+
+        Any: a value that is true or false.
+        """
+        end = time.monotonic() + seconds
+        while not self.over.is_set() and time.monotonic() < end:
+            if condition():
+                return True
+            time.sleep(every)
+        return False
+
+
+def borne_out(entry: dict[str, Any], folder: Path, moment: str) -> bool:  # Any: JSON
+    """Return whether a killed driver's last entry in the log is true: it completed nothing between proof and death.
+
+    folder: the run folder, as the driver left it.
+    """
+    if moment == _CHECKPOINT:
+        return bool(entry["unfinished"]) and not (Path(entry["unfinished"]) / "manifest.json").exists()
+    return completed(folder) == entry["completed"]
+
+
+def _chosen(names: list[str], choice: float) -> str:
+    return names[int(choice * len(names))]

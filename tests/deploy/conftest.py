@@ -9,6 +9,7 @@ import pytest
 
 from antiphon.deploy.embedded import ray_session
 from antiphon.deploy.pool import Pool
+from rigs.network_namespaces import why_not
 
 
 @pytest.fixture(scope="session")
@@ -32,3 +33,10 @@ def pool(ray_is_up) -> Iterator[Pool]:
     pool = Pool()
     yield pool
     pool.close()
+
+
+@pytest.fixture(scope="session")
+def namespaces() -> None:
+    """Skip a test that needs simulated machines, on a system where they cannot be made."""
+    if reason := why_not():
+        pytest.skip(f"needs simulated machines: {reason}")

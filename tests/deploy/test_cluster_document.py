@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from rigs.network_namespaces import Machine, Machines, why_not
+from rigs.network_namespaces import Machine, Machines
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -106,9 +106,7 @@ class Terminal:
 
 
 @pytest.fixture
-def terminals() -> Iterator[dict[str, Terminal]]:
-    if reason := why_not():
-        pytest.skip(f"needs machines: {reason}")
+def terminals(namespaces) -> Iterator[dict[str, Terminal]]:
     with Machines(*NAMES) as machines:
         found = {name: Terminal(machines[name]) for name in NAMES}
         yield found

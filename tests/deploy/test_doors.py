@@ -19,10 +19,10 @@ from antiphon.coordinator.plan.assignment import assign
 from antiphon.coordinator.plan.placement import Strategy, spread
 from antiphon.deploy.executor import RayExecutor
 from antiphon.doctor.rounds import small
-from rigs.network_namespaces import Machine, Machines, why_not
+from rigs.network_namespaces import Machine, Machines
 from rigs.ray_nodes import SeveralNetworks, nodes
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240), pytest.mark.skipif(bool(why_not()), reason=why_not())]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240), pytest.mark.usefixtures("namespaces")]
 
 PLAYS = """
 import os, sys, threading

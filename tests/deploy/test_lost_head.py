@@ -15,8 +15,8 @@ from antiphon.experiments.toml_io import toml
 from antiphon.grammars.states import same_states
 from antiphon.runs.resume import resume_experiment
 from antiphon.runs.run import run_experiment
-from benchmarks.chaos.__main__ import experiment_of, leftovers
 from benchmarks.chaos.faults import DRIVER, GCS, RAYLET, Fault, read_log, write_faults
+from benchmarks.chaos.run import experiment_of, leftovers
 
 ENDLESS = 1_000_000
 slow = pytest.mark.slow
@@ -46,7 +46,7 @@ def struck(folder: Path, fault: Fault) -> subprocess.CompletedProcess[str]:
 )
 def test_the_run_ends_soon_leaves_nothing_and_is_resumed_with_the_same_numbers(tmp_path, role, how, code) -> None:
     began = time.monotonic()
-    done = struck(tmp_path, Fault(0, role, how, "response phase", 0.0, 20))
+    done = struck(tmp_path, Fault(0, "backprop", role, how, "response phase", 0.0, 20))
     assert done.returncode == code, done.stderr
     assert time.monotonic() - began < 240
     if role in (GCS, RAYLET):

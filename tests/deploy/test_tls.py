@@ -16,11 +16,15 @@ from antiphon.coordinator.plan.assignment import assign
 from antiphon.coordinator.plan.placement import Strategy, spread
 from antiphon.deploy.executor import RayExecutor
 from antiphon.doctor.rounds import small
-from rigs.network_namespaces import Machines, why_not
+from rigs.network_namespaces import Machines
 from rigs.ray_nodes import SeveralNetworks
 
-_REASON = why_not() or ("" if shutil.which("openssl") else "openssl is not installed")
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240), pytest.mark.skipif(bool(_REASON), reason=_REASON)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(240),
+    pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed"),
+    pytest.mark.usefixtures("namespaces"),
+]
 
 NAMES = "head", "bob", "carol"
 LISTENS = """

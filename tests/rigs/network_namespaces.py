@@ -242,6 +242,14 @@ class Machines:
     def __iter__(self) -> Iterator[Machine]:
         return iter(self.by_name.values())
 
+    def cut(self, name: str) -> None:
+        """Cut the cable of a machine, at the switch. Frames are lost in both directions, without an error."""
+        self._switch.run("ip", "link", "set", name, "nomaster")
+
+    def mend(self, name: str) -> None:
+        """Connect the cable of a machine with the switch again, after `cut`."""
+        self._switch.run("ip", "link", "set", name, "master", "bridge")
+
     def delay(self, seconds: float) -> None:
         """Set the one-way delay of frames between all machines, in seconds. 0 removes the delay."""
         if self._line is not None:
