@@ -49,8 +49,11 @@ def _refine(grammar: Grammar, player: str, into: Into) -> Regrouping:
     drawn = substitute(grammar.query, player, into(declaration.factory))
     parts = positions(player, declaration.factory, {part.name: part.factory for part in drawn.players})
     response = retell(grammar.response, drawn, player, parts)
-    guarantee = grammar.guarantee.regrouped(lambda name: parts if name == player else (name,), drawn.port)
-    refined = Grammar(grammar.name, drawn.query, response, grammar.objective, guarantee)
+    guarantee, objective = (
+        each.regrouped(lambda name: parts if name == player else (name,), drawn.port)
+        for each in (grammar.guarantee, grammar.objective)
+    )
+    refined = Grammar(grammar.name, drawn.query, response, objective, guarantee)
     return Regrouping(grammar, refined, _spans(Regrouping.none(grammar), player, parts, drawn.clones))
 
 
