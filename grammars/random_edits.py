@@ -1,5 +1,6 @@
 """Random edits of a Response graph, of every sort, for tests of executors."""
 
+from collections import Counter
 from contextlib import suppress
 from dataclasses import replace
 
@@ -20,18 +21,21 @@ def with_random_edits(grammar: Grammar, choose: Choose) -> Grammar:
     """Return the grammar with random edits in its Response graph, and without promises.
 
     choose: makes each random choice. A message is kept, negated, halved, cut, or replaced by a function of the gradient
-    before the product (`lean`). What a player receives from one product is kept, halved or left out. If a player would
-    then receive nothing, the grammar is returned without edits.
+    before the product (`lean`). What a player receives from one product is kept, halved or left out. If a player still
+    receives nothing, the grammar is returned without edits.
     """
+
+    takers = Counter(port for node in grammar.query.nodes for port in node.inputs)
+    uses = Counter(node.owner for node in grammar.query.nodes)
 
     def edit(upstream: Upstream) -> Message | None:
         response, message, source = upstream.response, upstream.message, upstream.source
         ports = (Port(source.name, index) for index in range(len(source.outputs)))
-        match choose(7) if source.kind is not Kind.LOSS else choose(4):
+        match choose(6) if source.kind is not Kind.LOSS else choose(4):
             case 0:
                 return response.map(negate, message)
             case 1:
-                return None if choose(2) else message
+                return None if takers[upstream.value] > 1 else message
             case 2:
                 return response.map(scale, message, factor=0.5)
             case 4 | 5:
@@ -42,7 +46,7 @@ def with_random_edits(grammar: Grammar, choose: Choose) -> Grammar:
 
     def delivery(sent: Delivery) -> Message | None:
         halved = sent.response.map(scale, sent.message, factor=0.5)
-        return (sent.message, sent.message, halved, None)[choose(4)]
+        return (sent.message, halved, None if uses[sent.player] > 1 else sent.message)[choose(3)]
 
     response = chain_rule(grammar.query, grammar.objective, edit=edit, delivery=delivery)
     with suppress(GrammarError):

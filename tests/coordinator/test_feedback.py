@@ -137,7 +137,7 @@ def played(grammar: Grammar, **assigned: Any):
         return delivered(executor), states
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(st.data())
 def test_random_edits_deliver_the_same_in_every_placement_and_in_microbatches(data):
     def choose(count: int) -> int:
