@@ -155,7 +155,8 @@ def _map_mark(node: Map, bypasses: bool) -> Mark:
     kind = MarkKind.BYPASS if bypasses and kind is MarkKind.MAP else kind
     named = kind in (MarkKind.MAP, MarkKind.BYPASS, MarkKind.MATRIX)
     lines = (clipped(node.name, 22),) if named else ()
-    tip = f"{MarkKind.BYPASS if kind is MarkKind.BYPASS else MarkKind.MAP} {node.name}: {node.operation!r} of {', '.join(map(repr, node.inputs))}"
+    word = kind if kind is MarkKind.BYPASS else MarkKind.MAP
+    tip = f"{word} {node.name}: {node.operation!r} of {', '.join(map(repr, node.inputs))}"
     return Mark(response_id(node.name), kind, lines, sign, what=node.operation.description, tip=tip)
 
 

@@ -24,15 +24,16 @@ from antiphon.grammars.seeds import stream
 WIDTHS = (3, 5, 4, 2)
 
 
-class Shown(nn.Linear):
+class Shown(nn.Module):
     """A linear layer that also plays the signs of its weights, for the way back."""
 
     def __init__(self, width: int, out: int) -> None:
-        super().__init__(width, out, dtype=torch.float64)
+        super().__init__()
+        self.layer = nn.Linear(width, out, dtype=torch.float64)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the layer's output, (batch, out), and the signs, (out, width)."""
-        return super().forward(x), self.weight.sign()
+        return self.layer(x), self.layer.weight.sign()
 
 
 DRAWS = torch.Generator().manual_seed(0)
@@ -101,14 +102,14 @@ def by_hand(layers: list[Shown], x: Tensor, y: Tensor, way: Callable[[int, Tenso
         return back
 
     for index, layer in enumerate(layers):
-        x = Backward.apply(x if index == 0 else x.tanh(), layer.weight, layer.bias, way_of(index))
+        x = Backward.apply(x if index == 0 else x.tanh(), layer.layer.weight, layer.layer.bias, way_of(index))
     return list(torch.autograd.grad(mean_gap(x, y), [each for layer in layers for each in layer.parameters()]))
 
 
 @pytest.mark.parametrize(
     ("edit", "way"),
     [
-        (sign_symmetry, lambda layers: lambda index, gradient, _: gradient @ layers[index].weight.sign()),
+        (sign_symmetry, lambda layers: lambda index, gradient, _: gradient @ layers[index].layer.weight.sign()),
         (feedback_alignment, lambda _: lambda index, gradient, _: gradient @ MATRICES[f"Layer{index}"]),
         (direct_feedback, lambda _: lambda index, _, error: error @ DIRECT[f"Layer{index}"]),
     ],

@@ -4,6 +4,7 @@ import torch
 
 from antiphon.errors import GrammarError, ShapeError
 from antiphon.grammars import (
+    Factory,
     Grammar,
     Port,
     QueryDraft,
@@ -55,7 +56,7 @@ def test_a_way_past_a_product_leaves_no_trace_of_the_product():
         return upstream.response.map(negate, upstream.cotangent) if upstream.source.owner == "B" else upstream.message
 
     response = chain_rule(q, objective, edit=past)
-    assert response.by_name["negate"] == Map("negate", response.by_name["negate"].operation, (Port("Loss *"),))
+    assert response.by_name["negate"] == Map("negate", Factory.of(negate), (Port("Loss *"),))
     assert response.by_name["B *"] == Product("B *", "B", (Port("Loss *"),), (), True)
     assert response.by_name["A#2 *"].inputs == (Port("negate"),)
 

@@ -103,6 +103,6 @@ def test_strangers_in_an_objective_are_refused_where_it_is_used(refusal):
     assert "Cell#4" in (text := refused(minimise(*losses, held=[other_states[4]]))) and "'Cell#2'" in text
     assert "Cell#2" in refused(minimise(losses[0], held=[states[2]]))  # nothing of that loss passes there
     with pytest.raises(ExperimentError):
-        minimise(losses[0], held=states[1])
+        minimise(losses[0], held=states[1])  # pyright: ignore[reportArgumentType]
     with pytest.raises(ExperimentError):
         minimise(losses[0], players="Cell")

@@ -21,15 +21,16 @@ from antiphon.grammars import (
 from antiphon.grammars.random_grammars import mean_gap, samples
 
 
-class Cell(nn.Linear):
+class Cell(nn.Module):
     """A recurrent cell, tanh of an affine map: a state, (batch, 3), and an input, (batch, 2), make the next state."""
 
     def __init__(self) -> None:
-        super().__init__(5, 3, dtype=torch.float64)
+        super().__init__()
+        self.layer = nn.Linear(5, 3, dtype=torch.float64)
 
     def forward(self, state: Tensor, x: Tensor) -> Tensor:
         """Return the next state, (batch, 3)."""
-        return torch.tanh(super().forward(torch.cat([state, x], 1)))
+        return torch.tanh(self.layer(torch.cat([state, x], 1)))
 
 
 def unrolled(steps: int) -> tuple[QueryDraft, list[Value], list[Value]]:
