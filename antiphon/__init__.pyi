@@ -9,7 +9,13 @@ from antiphon.envs import arrays as arrays, dataset as dataset, digits as digits
 from antiphon.errors import AntiphonError as AntiphonError
 from antiphon.experiments.load import read_experiment as read_experiment
 from antiphon.experiments.placements import place as place
-from antiphon.grammars.chain_rule import chain_rule as chain_rule, cut_into as cut_into, negate_into as negate_into
+from antiphon.grammars.chain_rule import (
+    chain_rule as chain_rule,
+    cut_at as cut_at,
+    cut_into as cut_into,
+    freeze_at as freeze_at,
+    negate_into as negate_into,
+)
 from antiphon.grammars.cost import cost as cost
 from antiphon.grammars.draft import QueryDraft as QueryDraft
 from antiphon.grammars.factory import Factory as Factory

@@ -4,11 +4,14 @@ from antiphon.grammars.brick import Brick as Brick, brick as brick, cut_out as c
 from antiphon.grammars.cadence import Cadence as Cadence
 from antiphon.grammars.certificate import Certificate as Certificate, Verdict as Verdict, certify as certify
 from antiphon.grammars.chain_rule import (
+    Delivery as Delivery,
+    DeliveryEdit as DeliveryEdit,
     Edit as Edit,
     Upstream as Upstream,
     chain_rule as chain_rule,
     cut_at as cut_at,
     cut_into as cut_into,
+    freeze_at as freeze_at,
     negate_into as negate_into,
 )
 from antiphon.grammars.cost import Cost as Cost, cost as cost
@@ -25,6 +28,7 @@ from antiphon.grammars.guarantee import (
     Guarantee as Guarantee,
     Insulated as Insulated,
     Learned as Learned,
+    Loss as Loss,
     PlayerLoss as PlayerLoss,
     Promise as Promise,
     SignCorrect as SignCorrect,
@@ -43,6 +47,7 @@ from antiphon.grammars.maps import (
 from antiphon.grammars.objective import (
     Direction as Direction,
     Objective as Objective,
+    Term as Term,
     maximise as maximise,
     minimise as minimise,
 )

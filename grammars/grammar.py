@@ -9,13 +9,14 @@ from typing import Any
 
 from antiphon.errors import GrammarError
 from antiphon.grammars.factory import describe
-from antiphon.grammars.guarantee import Guarantee
+from antiphon.grammars.guarantee import Guarantee, Loss
 from antiphon.grammars.names import fault_of
-from antiphon.grammars.objective import Objective
+from antiphon.grammars.objective import Objective, refuse_strangers
 from antiphon.grammars.query import Kind, Node, Port, QueryGraph
 from antiphon.grammars.response import Deliver, Map, Product, ResponseGraph, ResponseNode, Seed, Sum, Tap
 from antiphon.grammars.typed import typed
 from antiphon.grammars.types import EdgeType
+from antiphon.grammars.unsent import unsent
 
 
 @typed
@@ -38,7 +39,7 @@ class Grammar:
         _ = self.message_types
         _refuse_unheard_nodes(self)
         _refuse_deaf_players(self)
-        _refuse_bad_objective(self)
+        _refuse_bad_objectives(self)
 
     @functools.cached_property
     def message_types(self) -> Mapping[Port, EdgeType]:
@@ -74,6 +75,16 @@ class Grammar:
             "guarantee": [describe(promise) for promise in guarantee.promises],
         }
 
+    def loss_of(self, player: str) -> Loss:
+        """Return what a player minimises: the loss that the promises name, or its own terms of the objective."""
+        return self.guarantee.loss_of(player) or self.objective.of(player)
+
+    @functools.cached_property
+    def held(self) -> frozenset[Port]:
+        """The values of the Query graph that the objective, or the loss of a promise, holds fixed."""
+        losses = [self.objective, *(getattr(promise, "loss", None) for promise in self.guarantee.promises)]
+        return frozenset(port for loss in losses if isinstance(loss, Objective) for port in loss.held)
+
     def _repr_svg_(self: Any) -> str:  # Any: type checkers read this file under two names
         """Return a picture of the grammar as SVG, which a notebook shows.
 
@@ -87,9 +98,9 @@ class Grammar:
         return hash(self.signature)
 
     def __repr__(self) -> str:
-        return (
-            f"grammar {self.name}: {self.objective!r}, guarantee {self.guarantee!r}\n{self.query!r}\n{self.response!r}"
-        )
+        head = f"grammar {self.name}: {self.objective!r}, guarantee {self.guarantee!r}"
+        cuts = (f"  {each!r}" for each in unsent(self.query, self.response, self.objective))
+        return "\n".join([head, repr(self.query), repr(self.response), *cuts])
 
 
 def _plain(number: Any) -> Any:  # Any: a number of numpy's
@@ -152,11 +163,20 @@ def _refuse_deaf_players(grammar: Grammar) -> None:
         )
 
 
-def _refuse_bad_objective(grammar: Grammar) -> None:
+def _refuse_bad_objectives(grammar: Grammar) -> None:
+    own = [getattr(promise, "loss", None) for promise in grammar.guarantee.promises]
+    for objective in (grammar.objective, *(loss for loss in own if isinstance(loss, Objective))):
+        if not objective.losses:
+            raise GrammarError(
+                f"grammar {grammar.name!r} has no loss in its objective; expected at least one. Name one."
+            )
+        _refuse_bad_losses(grammar, objective)
+        refuse_strangers(objective, grammar.query, f"grammar {grammar.name!r}")
+
+
+def _refuse_bad_losses(grammar: Grammar, objective: Objective) -> None:
     query = grammar.query
-    if not grammar.objective.losses:
-        raise GrammarError(f"grammar {grammar.name!r} has no loss in its objective; expected at least one. Name one.")
-    for port in grammar.objective.losses:
+    for port in objective.losses:
         node = query.by_name.get(port.node)
         if node is None or node.kind is not Kind.LOSS:
             found = "nothing" if node is None else f"a {node.kind}"

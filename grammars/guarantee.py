@@ -15,6 +15,7 @@ from antiphon.errors import GrammarError
 from antiphon.grammars.draft import Value
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.numbers import Count, Range
+from antiphon.grammars.objective import Objective
 from antiphon.grammars.query import Port
 from antiphon.grammars.typed import typed
 
@@ -35,8 +36,9 @@ class PlayerLoss:
     """The loss that one player minimises (essay, Definition 5): a scalar function of values of the Query graph.
 
     operation: takes the values at `inputs`, in their order; returns a 0-d tensor that torch can differentiate. Values
-    that it detaches are held fixed. The Query graph need not compute the loss. A player without a PlayerLoss minimises
-    the grammar's objective (or minus the objective, if that is maximised).
+    that it detaches are held fixed. The Query graph need not compute the loss. If it does, give the promise an
+    `Objective` instead (`minimise(loss)`). A player whose promise has no loss minimises its terms of the grammar's
+    objective.
     """
 
     operation: Factory
@@ -51,6 +53,10 @@ class PlayerLoss:
 
     def __repr__(self) -> str:
         return f"{self.operation} ({', '.join(map(repr, self.inputs))})"
+
+
+Loss: TypeAlias = PlayerLoss | Objective
+"""What one player minimises: a function of values, or an objective made of losses of the Query graph."""
 
 
 def unknown() -> Tensor:
@@ -72,7 +78,8 @@ still be measured for modules whose promise names a known loss instead."""
 class Exact:
     """The promise that each response is the gradient of the player's loss, up to rounding.
 
-    players: names of the players with this promise; empty for all players. loss: None for the grammar's objective.
+    players: names of the players with this promise; empty for all players. loss: what each of these players minimises;
+    None for the player's own terms of the grammar's objective.
     sense: the promise in words, for reports.
     tolerance: bound on the largest difference between response and gradient, relative to the largest number of the
     gradient.
@@ -81,7 +88,7 @@ class Exact:
     category: ClassVar[Category | None] = Category.EXACT
 
     players: tuple[str, ...] = ()
-    loss: PlayerLoss | None = None
+    loss: Loss | None = None
     sense: str = "the response is the gradient of the player's loss"
     tolerance: float = 1e-10
 
@@ -104,7 +111,7 @@ class SignCorrect:
 
     players: tuple[str, ...] = ()
     premise: str = ""
-    loss: PlayerLoss | None = None
+    loss: Loss | None = None
     holds: Factory | None = None
     sense: str = "per example and unit, never of the opposite sign"
 
@@ -123,7 +130,7 @@ class Descent:
     category: ClassVar[Category | None] = Category.ESTIMATED
 
     players: tuple[str, ...] = ()
-    loss: PlayerLoss | None = None
+    loss: Loss | None = None
     degrees: float = 90.0
     premise: str = ""
     holds: Factory | None = None
@@ -145,7 +152,7 @@ class Estimated:
     category: ClassVar[Category | None] = Category.ESTIMATED
 
     players: tuple[str, ...] = ()
-    loss: PlayerLoss | None = None
+    loss: Loss | None = None
     bias: float = 0.0
     draws: Annotated[int, Range(2)] = 400
     premise: str = ""
@@ -249,8 +256,8 @@ class Guarantee:
     def __add__(self, other: "Guarantee") -> "Guarantee":
         return Guarantee(self.promises + other.promises)
 
-    def loss_of(self, player: str) -> PlayerLoss | None:
-        """Return the loss that a player minimises according to the promises; None for the grammar's objective.
+    def loss_of(self, player: str) -> Loss | None:
+        """Return the loss that a player minimises according to the promises; None if they name no loss.
 
         A promise that names this player takes precedence over a promise to all players.
         """
@@ -306,12 +313,15 @@ def _regrouped(
     changes: dict[str, Any] = {"players": _renamed(promise.players, names)}  # Any: the fields of a promise
     if isinstance(promise, Insulated):
         changes["sources"] = _renamed(promise.sources, names)
-    loss: PlayerLoss | None = getattr(promise, "loss", None)
+    loss: Loss | None = getattr(promise, "loss", None)
     if loss is not None and loss != UNKNOWN:
-        places = tuple(ports(port) for port in loss.inputs)
-        if None in places:
+        places = {port: ports(port) for port in (loss.held if isinstance(loss, Objective) else loss.inputs)}
+        if None in places.values():
             return None
-        changes["loss"] = replace(loss, inputs=places)
+        if isinstance(loss, Objective):
+            changes["loss"] = loss.regrouped(names, lambda port: places[port] or port)
+        else:
+            changes["loss"] = replace(loss, inputs=tuple(places.values()))
     return replace(promise, **changes)
 
 

@@ -179,6 +179,12 @@ class QueryGraph:
         return {player.name: player for player in self.players}
 
     @functools.cached_property
+    def owners(self) -> frozenset[str]:
+        """The names of all players, clones, oracles, operators and losses that are asked, and of all bricks."""
+        bricks = (use.brick for node in self.nodes for use in node.within)
+        return frozenset((*(node.owner for node in self.nodes), *bricks))
+
+    @functools.cached_property
     def cadences(self) -> Mapping[str, Cadence]:
         """The cadence (the rounds in which it is played) of every pass, by the pass's name."""
         return {query_pass.name: query_pass.cadence for query_pass in self.passes}

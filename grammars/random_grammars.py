@@ -17,11 +17,12 @@ from antiphon.grammars.draft import BrickHandle, PlayerHandle, QueryDraft, Value
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.guarantee import exact
-from antiphon.grammars.objective import Direction, Objective
+from antiphon.grammars.objective import Direction, Objective, Term
 from antiphon.grammars.oracle import Box, Memoryless, OracleDeclaration, Question
 from antiphon.grammars.query import Port
 from antiphon.grammars.seeds import at_round
 from antiphon.grammars.types import Batch, EdgeType
+from antiphon.grammars.walks import reached
 
 Choose: TypeAlias = Callable[[int], int]
 """Chooses one of the numbers 0, 1, ..., n - 1, for a given n."""
@@ -40,8 +41,8 @@ def draw_grammar(choose: Choose, nodes: int | None = None, batch: int | None = N
 
     choose: makes each random choice. nodes: the number of steps; None draws the number. batch: the number of rows of a
     batch; None draws the number. The graph may have fan-outs, players asked several times, skips, nodes with several
-    inputs or outputs, images, clones, a gray oracle and several losses. Its objective is minimised or maximised. Its
-    modules can be imported in any process.
+    inputs or outputs, images, clones, a gray oracle and several losses. Its objective is minimised or maximised, and
+    may have a second term of some players, which holds a value fixed. Its modules can be imported in any process.
     """
     sketch = _Sketch(choose, 2 + choose(4) if batch is None else batch)
     for _ in range(2 + choose(7) if nodes is None else nodes):
@@ -174,9 +175,21 @@ class _Sketch:
         while self.loose:
             value = self.loose.pop(next(iter(self.loose)))
             losses.append(self._loss(f"Loss{len(losses) + 1}", value).port)
-        objective = Objective(tuple(losses), self._pick(tuple(Direction)))
+        objective = self._objective(tuple(losses))
         query = self.q.graph()
         return Grammar("random", query, chain_rule(query, objective), objective, exact())
+
+    def _objective(self, losses: tuple[Port, ...]) -> Objective:
+        """Return all losses for all players; sometimes also one loss for some players, with one value held fixed."""
+        common, query = Term(losses, self._pick(tuple(Direction))), self.q.graph()
+        if self.choose(3) == 0:
+            return Objective((common,))
+        loss = self._pick(losses)
+        above = reached([loss.node], lambda name: [port.node for port in query.by_name[name].inputs])
+        held = self._pick([port for port in sorted(self.led) if port.node in above])
+        names = [player.name for player in query.players]
+        players = tuple(name for name in names if self.choose(2)) or (names[0],)
+        return Objective((common, Term((loss,), self._pick(tuple(Direction)), (held,), players)))
 
     def _loss(self, name: str, value: Value) -> Value:
         other = self._pick(self.values)

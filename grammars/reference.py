@@ -7,7 +7,7 @@ executors and guarantees.
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import final
+from typing import Any, final
 
 import torch
 from torch import Tensor, nn
@@ -15,10 +15,9 @@ from torch import Tensor, nn
 from antiphon.errors import GrammarError
 from antiphon.grammars.attributes import attributes, set_attributes
 from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.guarantee import PlayerLoss
+from antiphon.grammars.guarantee import Loss, PlayerLoss
 from antiphon.grammars.inference import make_operator
 from antiphon.grammars.module_state import load_module
-from antiphon.grammars.objective import Direction
 from antiphon.grammars.oracle import Box, Oracle, State
 from antiphon.grammars.promotion import as_declared
 from antiphon.grammars.query import Kind, NamedOracle, Node, PlayerDeclaration, Port
@@ -31,26 +30,37 @@ class Composed:
     """All values of the Query graph in one round, as functions of the parameters of all players.
 
     modules: the modules of players and clones, by name, in training mode. values: the values by port, attached to
-    torch's autograd graph.
+    torch's autograd graph. fixed: the values through which no gradient passes now; it changes in backward passes only.
     The gradients of a loss are computed in one backward pass for all players, and cached.
     """
 
     grammar: Grammar
     modules: Mapping[str, nn.Module]
     values: Mapping[Port, Tensor]
-    _told: dict[PlayerLoss | None, dict[int, Tensor | None]] = field(default_factory=dict, init=False, repr=False)
+    fixed: set[Port] = field(default_factory=set, repr=False)
+    _told: dict[Loss, dict[int, Tensor | None]] = field(default_factory=dict, init=False, repr=False)
 
-    def loss(self, loss: PlayerLoss | None = None) -> Tensor:
-        """Compute the value of a player's loss, 0-d. The player minimises it.
+    def loss(self, loss: Loss | None = None) -> Tensor:
+        """Compute the value of a loss, 0-d. The player minimises it.
 
-        loss: None stands for the objective: the sum of its losses that were played in this round, negated if the
-        objective is maximised. Raises GrammarError if the loss is no scalar, or if it takes a value that was not played
-        in this round.
+        loss: what a player minimises; None stands for all terms of the objective. An objective is the sum of its losses
+        that were played in this round, where losses that are maximised have a minus sign. Raises GrammarError if the
+        loss is no scalar, or if it takes a value that was not played in this round.
         """
-        if loss is None:
-            sign = 1 if self.grammar.objective.direction is Direction.MINIMISE else -1
-            played = [self.values[port] for port in self.grammar.objective.losses if port in self.values]
-            return sign * torch.stack(played).sum() if played else torch.zeros((), dtype=torch.float64)
+        parts = list(self._parts(self.grammar.objective if loss is None else loss).values())
+        return torch.stack(parts).sum() if parts else torch.zeros((), dtype=torch.float64)
+
+    def _parts(self, loss: Loss) -> dict[frozenset[Port], Tensor]:
+        """Return the terms of a loss, each 0-d, by the values that they hold fixed."""
+        if isinstance(loss, PlayerLoss):
+            return {frozenset(): self._own(loss)}
+        found: dict[frozenset[Port], list[Tensor]] = {}
+        for term in loss.terms:
+            played = [term.sign * self.values[port] for port in term.losses if port in self.values]
+            found.setdefault(frozenset(term.held), []).extend(played)
+        return {held: torch.stack(terms).sum() for held, terms in found.items() if terms}
+
+    def _own(self, loss: PlayerLoss) -> Tensor:
         strange = [port for port in loss.inputs if port not in self.values]
         if strange:
             raise GrammarError(
@@ -65,72 +75,103 @@ class Composed:
             )
         return found
 
-    def plays(self, loss: PlayerLoss | None = None) -> bool:
+    def plays(self, loss: Loss | None = None) -> bool:
         """Whether every node of the Query graph that the loss takes was played in this round.
 
-        For the objective (None): whether at least one of its losses was played.
+        For an objective (None: the grammar's): whether at least one of its losses was played.
         """
-        if loss is None:
-            return any(port in self.values for port in self.grammar.objective.losses)
+        if not isinstance(loss, PlayerLoss):
+            return self.begins(loss)
         resting = (port for port in loss.inputs if port not in self.values)
         return not any(port.node in self.grammar.query.by_name for port in resting)
 
-    def begins(self, loss: PlayerLoss | None = None) -> bool:
-        """Whether at least one input of the loss, or one loss of the objective (None), was played in this round."""
-        return any(port in self.values for port in (self.grammar.objective.losses if loss is None else loss.inputs))
+    def begins(self, loss: Loss | None = None) -> bool:
+        """Whether at least one input of the loss, or one loss of an objective, was played in this round."""
+        loss = self.grammar.objective if loss is None else loss
+        return any(port in self.values for port in (loss.inputs if isinstance(loss, PlayerLoss) else loss.losses))
 
     def parameters(self, player: str) -> list[Tensor]:
         """The player's parameters that require a gradient, in the order of `named_parameters`."""
         return [each for each in self.modules[player].parameters() if each.requires_grad]
 
-    def gradient(self, player: str, loss: PlayerLoss | None = None) -> list[Tensor]:
-        """The gradient of a loss with respect to a player's parameters: one tensor per parameter, zeros if unused."""
-        return self._gradients(loss, self.parameters(player))
+    def gradient(self, player: str, loss: Loss | None = None) -> list[Tensor]:
+        """The gradient of a loss with respect to a player's parameters: one tensor per parameter, zeros if unused.
 
-    def cotangents(self, ports: Iterable[Port], loss: PlayerLoss | None = None) -> dict[Port, Tensor]:
+        loss: None for the player's own terms of the objective.
+        """
+        return self._gradients(self.grammar.objective.of(player) if loss is None else loss, self.parameters(player))
+
+    def cotangents(self, ports: Iterable[Port], loss: Loss | None = None) -> dict[Port, Tensor]:
         """Return the gradient of a loss with respect to values of the Query graph, by port.
 
         Values that require no gradient are left out. By the chain rule, the gradient is the sum of all messages about
-        the value.
+        the value. For a value that the loss holds fixed it is zero. loss: None for all terms of the objective.
         """
         wanted = [port for port in ports if self.values[port].requires_grad]
+        loss = self.grammar.objective if loss is None else loss
         found = self._gradients(loss, [self.values[port] for port in wanted])
         return dict(zip(wanted, found, strict=True))
 
-    def _gradients(self, loss: PlayerLoss | None, of: Sequence[Tensor]) -> list[Tensor]:
+    def _gradients(self, loss: Loss, of: Sequence[Tensor]) -> list[Tensor]:
         told = self._told.setdefault(loss, {})
         if any(id(each) not in told for each in of):
             self._ask(loss, of, told)
         return [_dense(told[id(each)], each) for each in of]
 
-    def _ask(self, loss: PlayerLoss | None, of: Sequence[Tensor], told: dict[int, Tensor | None]) -> None:
-        """Compute gradients of a loss in one backward pass, and store them in `told`, by the id of the tensor.
+    def _ask(self, loss: Loss, of: Sequence[Tensor], told: dict[int, Tensor | None]) -> None:
+        """Compute gradients of a loss, and store them in `told`, by the id of the tensor.
 
+        There is one backward pass for each set of values that a term of the loss holds fixed.
         of: tensors whose gradients are needed. If one of them is a value of the Query graph, the pass also computes the
         gradients of all other values; else those of all players with a promise about the loss. One pass for each player
         would walk the whole graph each time, so the cost of a check would be quadratic.
         """
-        value = self.loss(loss)
         parameters = [each for player in self._promised.get(loss, ()) for each in self.parameters(player)]
         values = [each for each in self.values.values() if each.requires_grad]
         alike = values if any(each.grad_fn is not None for each in of) else parameters
         asked = list({id(each): each for each in (*of, *alike)}.values())
-        found = [None] * len(asked)
-        if value.requires_grad:
+        total: dict[int, Tensor | None] = dict.fromkeys(map(id, asked))
+        for held, value in self._parts(loss).items():
+            if value.requires_grad:
+                for each, gradient in zip(asked, self._backward(value, asked, held), strict=True):
+                    before = total[id(each)]
+                    total[id(each)] = gradient if before is None else before if gradient is None else before + gradient
+        told.update(total)
+
+    def _backward(self, value: Tensor, asked: Sequence[Tensor], held: frozenset[Port]) -> list[Tensor | None]:
+        """Return the gradients of `value`, while the values at the ports `held` are constants."""
+        self.fixed.update(held)
+        try:
             found = torch.autograd.grad(value, asked, retain_graph=True, allow_unused=True)
-        told.update((id(each), gradient) for each, gradient in zip(asked, found, strict=True))
+        finally:
+            self.fixed.clear()
+        constants = {id(self.values[port]) for port in held if port in self.values}
+        return [None if id(each) in constants else one for each, one in zip(asked, found, strict=True)]
 
     @functools.cached_property
-    def _promised(self) -> Mapping[PlayerLoss | None, set[str]]:
-        """Return, for each loss, the names of the players that have a promise about the loss.
-
-        The key None is the objective.
-        """
-        found: dict[PlayerLoss | None, set[str]] = {}
+    def _promised(self) -> Mapping[Loss, set[str]]:
+        """Return, for each loss, the names of the players that have a promise about the loss."""
+        found: dict[Loss, set[str]] = {}
         for promise in self.grammar.guarantee.promises:
-            players = promise.players or [player.name for player in self.grammar.query.players]
-            found.setdefault(getattr(promise, "loss", None), set()).update(players)
+            for player in promise.players or [player.name for player in self.grammar.query.players]:
+                loss = getattr(promise, "loss", None) or self.grammar.objective.of(player)
+                found.setdefault(loss, set()).add(player)
         return found
+
+
+class _Fixable(torch.autograd.Function):
+    """The identity. Its gradient is nothing while `port` is in the set `fixed`, and else that of the output."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, port: Port, fixed: set[Port]) -> Tensor:  # Any: torch's context
+        """Return the value."""
+        ctx.port, ctx.fixed = port, fixed
+        return value.view_as(value)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, None, None]:  # Any: torch's context
+        """Return the gradient, or None if the value is fixed now."""
+        return None if ctx.port in ctx.fixed else gradient, None, None
 
 
 def compose(
@@ -163,15 +204,18 @@ def compose(
         if name in states:
             oracle.load(states[name])
     values: dict[Port, Tensor] = {}
+    fixed: set[Port] = set()
     with forked():
         for node in grammar.query.nodes:
             if played is None or Port(node.name) in played:
                 outputs = play(grammar, node, modules, oracles, values, played, seed, round)
                 outputs = tuple(jolt(each) if jolt and each.requires_grad else each for each in outputs)
-                values |= {Port(node.name, index): each for index, each in enumerate(outputs)}
+                for index, each in enumerate(outputs):
+                    port = Port(node.name, index)
+                    values[port] = _fixable(each, port, fixed) if port in grammar.held else each
     for oracle in oracles.values():
         oracle.close()
-    return Composed(grammar, modules, values)
+    return Composed(grammar, modules, values, fixed)
 
 
 def reference_gradients(
@@ -247,6 +291,12 @@ def play(
     if node.kind is Kind.ORACLE and grammar.query.box_of(node) is Box.BLACK:
         return tuple(each.detach() for each in outputs)
     return outputs
+
+
+def _fixable(value: Tensor, port: Port, fixed: set[Port]) -> Tensor:
+    """Return the same value. No gradient passes through it while `port` is in the set `fixed`."""
+    found: Any = _Fixable.apply(value, port, fixed)  # Any: torch has no stub for it
+    return found
 
 
 def _dense(gradient: Tensor | None, of: Tensor) -> Tensor:

@@ -57,12 +57,13 @@ class ResponseDraft:
         self.query = query
         self._nodes: list[ResponseNode] = []
         self._names: set[str] = set()
+        self._delivered: dict[str, list[Message]] = {}
 
     def seed(self, loss: Value | Port, weight: float = 1.0) -> Message:
         """Add a node that starts the gradients: the gradient of the objective with respect to a loss, the constant
         `weight`.
         """
-        port = _port_of(loss)
+        port = port_of(loss)
         return self._add(Seed(self._free(f"d {port.node}"), port, weight))
 
     def product(self, of: Value | Port | str, *cotangents: Message | None) -> ProductHandle:
@@ -70,7 +71,7 @@ class ResponseDraft:
 
         of: the node, or one of its outputs. cotangents: one message (or None) per output of the node.
         """
-        name = of if isinstance(of, str) else _port_of(of).node
+        name = of if isinstance(of, str) else port_of(of).node
         inputs = self.query.by_name[name].inputs if name in self.query.by_name else ()
         ports = tuple(None if each is None else _heard(each) for each in cotangents)
         node = Product(self._free(f"{name} *"), name, ports, tuple(range(len(inputs))), True)
@@ -78,7 +79,7 @@ class ResponseDraft:
 
     def tap(self, value: Value | Port) -> Message:
         """Add a message that is a value of the Query graph, unchanged."""
-        port = _port_of(value)
+        port = port_of(value)
         return self._add(Tap(self._free(f"tap {port!r}"), port))
 
     def map(self, operation: Callable[..., Any], *messages: Message, name: str = "", **keywords: Any) -> Message:
@@ -96,8 +97,14 @@ class ResponseDraft:
         return messages[0] if len(ports) == 1 else self._add(Sum(self._free(name), ports))
 
     def deliver(self, player: str, message: Message) -> None:
-        """Deliver this message to the player, as the gradient for its next move."""
-        self._add(Deliver(player, _heard(message)))
+        """Deliver this message to the player, as the gradient for its next move.
+
+        Several messages to one player are added, in the order of the calls.
+        """
+        told = self._delivered.setdefault(player, [])
+        told.append(Message(_heard(message)))
+        self._nodes = [node for node in self._nodes if not isinstance(node, Deliver) or node.player != player]
+        self._add(Deliver(player, self.sum(*told, name=f"sum for {player}").port))
 
     @typed
     def adopt(self, node: ResponseNode) -> dict[Port, Message]:
@@ -157,7 +164,8 @@ def _heard(message: Message) -> Port:
     )
 
 
-def _port_of(value: Value | Port) -> Port:
+def port_of(value: Value | Port) -> Port:
+    """Return the port of a value of the Query graph. Raises GrammarError for anything else."""
     if isinstance(value, Value):
         return value.port
     if isinstance(value, Port):

@@ -10,7 +10,7 @@ from torch import Tensor
 from antiphon.checks.instance import Instance
 from antiphon.checks.measured import DIVERGED, IDLE, Measured
 from antiphon.checks.recorded import RecordedRound, States, flat_gradient, with_parameters
-from antiphon.grammars import UNKNOWN, Arrives, PlayerLoss, State
+from antiphon.grammars import UNKNOWN, Arrives, Loss, State
 
 TRIES = 25
 """Largest number of L-BFGS iterations when one player's loss is minimised with all other players fixed."""
@@ -42,7 +42,7 @@ def _arrival(
     before: Sequence[RecordedRound],
     after: Sequence[RecordedRound],
 ) -> Measured:
-    loss = instance.grammar.guarantee.loss_of(player)
+    loss = instance.grammar.loss_of(player)
     if loss == UNKNOWN:
         return Measured(player, 0.0, promise.tolerance, skipped="its loss is not known for these modules")
     start, rest = _gradient(before, player, loss), _gradient(after, player, loss)
@@ -57,11 +57,11 @@ def _arrival(
     return Measured(player, value, promise.tolerance, player, detail, idle)
 
 
-def _gradient(rounds: Sequence[RecordedRound], player: str, loss: PlayerLoss | None) -> float:
+def _gradient(rounds: Sequence[RecordedRound], player: str, loss: Loss | None) -> float:
     return float(torch.stack([flat_gradient(round.composed, player, loss) for round in rounds]).mean(0).norm())
 
 
-def _loss(rounds: Sequence[RecordedRound], loss: PlayerLoss | None) -> float:
+def _loss(rounds: Sequence[RecordedRound], loss: Loss | None) -> float:
     return sum(float(round.composed.loss(loss).detach()) for round in rounds) / len(rounds)
 
 
@@ -73,7 +73,7 @@ class _OwnLoss:
         self,
         instance: Instance,
         player: str,
-        loss: PlayerLoss | None,
+        loss: Loss | None,
         states: States,
         rounds: Sequence[RecordedRound],
     ) -> None:

@@ -20,7 +20,7 @@ from antiphon.checks.alone import Alone
 from antiphon.checks.held import Held
 from antiphon.checks.recorded import RecordedRound, flattened, is_inexact
 from antiphon.errors import FOREIGN
-from antiphon.grammars import UNKNOWN, Box, Kind, PlayerLoss, Port
+from antiphon.grammars import UNKNOWN, Box, Kind, Loss, PlayerLoss, Port
 from antiphon.grammars.query import Node
 from antiphon.grammars.seeds import stream
 from antiphon.grammars.walks import reached
@@ -81,7 +81,7 @@ class Differences:
         self._above = functools.cache(self._nodes_above)
         self._players_above = functools.cache(self._query.players_above)
 
-    def wrong(self, player: str, loss: PlayerLoss | None) -> tuple[str, float, str] | None:
+    def wrong(self, player: str, loss: Loss | None) -> tuple[str, float, str] | None:
         """Find the first operator between a player and its loss whose hand-written backward function is wrong.
 
         loss: the loss that a promise names for this player; None for the grammar's objective.
@@ -91,12 +91,12 @@ class Differences:
         wrong = ((name, found) for name, found in self._way(player, loss) if found.wrong)
         return next(((name, max(found.wrong.values()), _told(name, found)) for name, found in wrong), None)
 
-    def notes(self, player: str, loss: PlayerLoss | None) -> list[str]:
+    def notes(self, player: str, loss: Loss | None) -> list[str]:
         """Return a remark for each hand-written backward function between a player and its loss: how it was tested."""
         found = ((name, each.note) for name, each in self._way(player, loss) if each.note)
         return [f"the backward of {_named(name)}, written by hand, {note}" for name, note in found]
 
-    def _way(self, player: str, loss: PlayerLoss | None) -> Iterable[tuple[str, Compared]]:
+    def _way(self, player: str, loss: Loss | None) -> Iterable[tuple[str, Compared]]:
         """Yield (name of the operator, result of its test) for each tested operator between a player and its loss.
 
         Errors for inputs that do not depend on the player are left out of the result.
@@ -109,13 +109,14 @@ class Differences:
                 places |= {at for at in compared.wrong if at >= len(node.inputs)}
             if places or node.owner == player:
                 yield node.name, replace(compared, wrong={at: compared.wrong[at] for at in places & {*compared.wrong}})
-        if loss is not None and loss != UNKNOWN:
+        if isinstance(loss, PlayerLoss) and loss != UNKNOWN:
             yield "", self._loss(loss)
 
-    def _nodes_above(self, loss: PlayerLoss | None) -> Collection[str]:
+    def _nodes_above(self, loss: Loss | None) -> Collection[str]:
         """Return the names of all nodes of the Query graph on which a loss depends; None means the objective."""
-        objective = self._rounds[0].composed.grammar.objective
-        starts = {port.node for port in (objective.losses if loss is None else loss.inputs)} & {*self._query.by_name}
+        loss = self._rounds[0].composed.grammar.objective if loss is None else loss
+        inputs = loss.inputs if isinstance(loss, PlayerLoss) else loss.losses
+        starts = {port.node for port in inputs} & {*self._query.by_name}
         return reached(starts, lambda name: [port.node for port in self._query.by_name[name].inputs])
 
     def _compared_loss(self, loss: PlayerLoss) -> Compared:

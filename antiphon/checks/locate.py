@@ -11,7 +11,7 @@ from torch import Tensor
 from antiphon.checks.alone import Alone
 from antiphon.checks.recorded import RecordedRound, flat_gradient, flattened
 from antiphon.checks.wiring import mismatch
-from antiphon.grammars import UNKNOWN, PlayerLoss, Port
+from antiphon.grammars import UNKNOWN, Loss, Objective, Port
 from antiphon.grammars.inference import make_operator
 from antiphon.grammars.query import Node
 from antiphon.grammars.response import PARAMETERS, Map, Product, Seed, Sum, Tap
@@ -43,7 +43,7 @@ class WrongMessage(NamedTuple):
     times: float = 1.0
 
 
-def locate(round: RecordedRound, player: str, loss: PlayerLoss | None) -> tuple[str, str]:
+def locate(round: RecordedRound, player: str, loss: Loss | None) -> tuple[str, str]:
     """Find the node of the Response graph (R) that makes the response to a player wrong.
 
     loss: the player's loss; None for the grammar's objective.
@@ -66,7 +66,7 @@ def locate(round: RecordedRound, player: str, loss: PlayerLoss | None) -> tuple[
 
 
 @functools.lru_cache(maxsize=4)
-def _walk(round: RecordedRound, loss: PlayerLoss | None) -> "_Walk":
+def _walk(round: RecordedRound, loss: Loss | None) -> "_Walk":
     """Return the search for wrong nodes in a round, for a loss. It is cached, to share results between players."""
     return _Walk(round, loss)
 
@@ -75,7 +75,7 @@ def _walk(round: RecordedRound, loss: PlayerLoss | None) -> "_Walk":
 class _Walk:
     """The search through the Response graph for nodes that make responses wrong, for one round and one loss."""
 
-    def __init__(self, round: RecordedRound, loss: PlayerLoss | None) -> None:
+    def __init__(self, round: RecordedRound, loss: Loss | None) -> None:
         self._round, self._loss, self._grammar = round, loss, round.composed.grammar
         self._contribution = functools.cache(self._product_with_truth)
         self._blamed: dict[tuple[Port, str, int], tuple[tuple[str, str], Tensor]] = {}
@@ -142,8 +142,8 @@ class _Walk:
     @functools.cached_property
     def _wrong(self) -> dict[str, bool]:
         """For each player with a known loss: whether its response is wrong (differs from the gradient of the loss)."""
-        composed, guarantee = self._round.composed, self._grammar.guarantee
-        losses = {player: guarantee.loss_of(player) for player in self._round.responses}
+        composed = self._round.composed
+        losses = {player: self._grammar.loss_of(player) for player in self._round.responses}
         known = [player for player, loss in losses.items() if loss != UNKNOWN and composed.plays(loss)]
         truth = {player: flat_gradient(composed, player, losses[player]) for player in known}
         return {player: not _same(self._round.responses[player], truth[player]) for player in known}
@@ -317,6 +317,8 @@ class _Walk:
         return port not in self._grammar.objective.losses or bool(self._totals[port].any())
 
     def _takers(self, port: Port) -> Sources:
+        if isinstance(self._loss, Objective) and all(port in term.held for term in self._loss.terms):
+            return []  # nothing may be sent about a value that is held fixed
         nodes = self._grammar.query.nodes
         return [(node, index) for node in nodes for index, each in enumerate(node.inputs) if each == port]
 

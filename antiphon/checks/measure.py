@@ -12,6 +12,7 @@ from torch import Tensor
 from antiphon.checks.alone import stateful_map
 from antiphon.checks.arrival import measure_arrival
 from antiphon.checks.instance import Instance
+from antiphon.checks.insulated import insulation, refuse_strange_sources
 from antiphon.checks.locate import locate
 from antiphon.checks.measured import DIVERGED, IDLE, NOT_FINITE, Measured, beyond, by_player, worst
 from antiphon.checks.places import LATE, START
@@ -27,17 +28,13 @@ from antiphon.grammars import (
     Exact,
     Factory,
     Insulated,
-    Kind,
     Learned,
-    PlayerLoss,
-    Port,
+    Loss,
     Promise,
-    QueryGraph,
     SignCorrect,
     Surrogate,
 )
 from antiphon.grammars.inference import make_operator
-from antiphon.grammars.response import Product, ResponseNode, Seed, Tap
 
 UNCERTAIN = 5.0
 """Largest deviation of a mean over random draws, in standard errors. A normal mean exceeds it once in two million."""
@@ -67,7 +64,23 @@ def measure(promise: Promise, instance: Instance) -> list[Measured]:
 
 def _measured(promise: Promise, instance: Instance, players: tuple[str, ...]) -> list[Measured]:
     measured: Callable[[Any, Instance, tuple[str, ...]], list[Measured]] = _MEASURES[type(promise)]
-    return [_with_evidence(promise, instance, each) for each in measured(promise, instance, players)]
+    found: list[Measured] = []
+    for own, each in _own(promise, instance, players):
+        found += [_with_evidence(own, instance, result) for result in measured(own, instance, each)]
+    return found
+
+
+def _own(promise: Promise, instance: Instance, players: tuple[str, ...]) -> Iterable[tuple[Promise, tuple[str, ...]]]:
+    """Yield the promise with the loss of its players, and these players; once for all players with the same loss.
+
+    A promise without a loss is about each player's own terms of the objective.
+    """
+    if not isinstance(promise, Exact | SignCorrect | Descent | Estimated) or promise.loss is not None:
+        return [(promise, players)]
+    losses: dict[Loss, list[str]] = {}
+    for player in players:
+        losses.setdefault(instance.grammar.objective.of(player), []).append(player)
+    return [(replace(promise, loss=loss), tuple(each)) for loss, each in losses.items()]
 
 
 def _with_evidence(promise: Promise, instance: Instance, found: Measured) -> Measured:
@@ -91,26 +104,13 @@ def _with_evidence(promise: Promise, instance: Instance, found: Measured) -> Mea
 
 def _refuse_strangers(instance: Instance, promise: Promise) -> None:
     if isinstance(promise, Insulated):
-        _refuse_strange_sources(instance, promise)
+        refuse_strange_sources(instance, promise)
     for player in promise.players:
         if player not in instance.players:
             raise GrammarError(
                 f"grammar {instance.grammar.name!r} promises something to {player!r}, which is none of its players; "
                 f"expected one of {list(instance.players)}. Correct the promise."
             )
-
-
-def _refuse_strange_sources(instance: Instance, promise: Insulated) -> None:
-    """Raise GrammarError if an `Insulated` promise names no source or an unknown source: then it always holds."""
-    query = instance.grammar.query
-    owners = sorted({node.owner for node in query.nodes})
-    strange = [each for each in promise.sources if each not in owners]
-    if strange or not promise.sources:
-        arrived = repr(strange[0]) if strange else "nobody"
-        raise GrammarError(
-            f"grammar {instance.grammar.name!r} promises insulation from {arrived}; expected sources among {owners}. "
-            "Name the owners of the values and derivatives that are not to reach the players."
-        )
 
 
 def _in_all_places(
@@ -152,7 +152,7 @@ def _is_about(promise: Exact | SignCorrect | Descent, round: RecordedRound, play
     return player in round.responses and round.composed.plays(promise.loss)
 
 
-def _is_known(round: RecordedRound, loss: PlayerLoss | None) -> bool:
+def _is_known(round: RecordedRound, loss: Loss | None) -> bool:
     """Return whether the gradient of a loss is known: all inputs of the loss are computed in the round, or none."""
     return round.composed.plays(loss) or not round.composed.begins(loss)
 
@@ -350,40 +350,6 @@ def _asked(function: Any, round: RecordedRound) -> Tensor:  # Any: a Factory
     composed = round.composed
     with torch.no_grad():
         return make_operator(function)(composed.modules, composed.values)
-
-
-def insulation(promise: Insulated, instance: Instance, players: Iterable[str]) -> list[Measured]:
-    """Count the nodes that leak a value or derivative of the promise's sources into the response to each player."""
-    query, response = instance.grammar.query, instance.grammar.response
-    wrong = [node.name for node in response.nodes if _sources(query, node, promise.taps) & {*promise.sources}]
-    found: list[Measured] = []
-    for player in players:
-        told = response.ancestors(f"deliver {player}")
-        leaks = [name for name in wrong if name in told]
-        first, detail = (leaks[0], f"the response depends on {leaks[0]!r}") if leaks else ("", "")
-        found.append(Measured(player, len(leaks), 0.0, first, detail))
-    return found
-
-
-def _sources(query: QueryGraph, node: ResponseNode, taps: bool) -> set[str]:
-    """Return the players and oracles whose values or derivatives a node of the Response graph uses directly.
-
-    taps: if true, a `Tap` node, which reads a value, does not count.
-    """
-    match node:
-        case Seed(loss=Port(node=name)) | Product(of=name):
-            return {query.by_name[name].owner}
-        case Tap(port=port) if not taps:
-            return _speakers(query, port)
-        case _:
-            return set()
-
-
-def _speakers(query: QueryGraph, port: Port) -> set[str]:
-    """Return the player or oracle that computes a value. For the output of an operator, add those of its inputs."""
-    node = query.by_name[port.node]
-    above = node.inputs if node.kind in (Kind.OPERATOR, Kind.LOSS) else ()
-    return {node.owner}.union(*(_speakers(query, each) for each in above))
 
 
 _MEASURES: dict[type, Callable[..., list[Measured]]] = {

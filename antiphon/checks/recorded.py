@@ -15,7 +15,7 @@ from antiphon.coordinator.plan.assignment import assign
 from antiphon.coordinator.plan.steps import Slot
 from antiphon.coordinator.recorder import RECORDER
 from antiphon.errors import GrammarError
-from antiphon.grammars import Grammar, PlayerLoss, Port, State
+from antiphon.grammars import Grammar, Loss, Port, State
 from antiphon.grammars.reference import Composed, compose, modules_of
 from antiphon.transport.message import Phase
 
@@ -213,7 +213,7 @@ def is_inexact(value: Tensor) -> bool:
     return value.is_floating_point() or value.is_complex()
 
 
-def flat_gradient(composed: Composed, player: str, loss: PlayerLoss | None) -> Tensor:
+def flat_gradient(composed: Composed, player: str, loss: Loss | None) -> Tensor:
     """Return torch's gradient of a loss with respect to all parameters of a player, as one vector.
 
     loss: None for the grammar's objective.

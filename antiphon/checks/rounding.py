@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from antiphon.checks.recorded import RecordedRound, flat_gradient, is_inexact, with_parameters
-from antiphon.grammars import PlayerLoss
+from antiphon.grammars import Loss
 from antiphon.grammars.reference import Composed
 from antiphon.grammars.seeds import stream
 
@@ -24,7 +24,7 @@ SMALLEST = 1e-200
 EPSILON = torch.finfo(torch.float64).eps
 
 
-def terms(round: RecordedRound, player: str, loss: PlayerLoss | None, gradient: Tensor) -> float:
+def terms(round: RecordedRound, player: str, loss: Loss | None, gradient: Tensor) -> float:
     """Estimate the size of the terms that add up to a player's gradient.
 
     The size is the largest number of the gradient, or more if positive and negative terms cancel each other. The error
@@ -42,7 +42,7 @@ def terms(round: RecordedRound, player: str, loss: PlayerLoss | None, gradient: 
     return largest + max(changes) / _size(gradient.dtype)
 
 
-def resolved(round: RecordedRound, player: str, loss: PlayerLoss | None, size: float) -> bool:
+def resolved(round: RecordedRound, player: str, loss: Loss | None, size: float) -> bool:
     """Return whether a gradient of the given size is large enough to change the player's loss in float64.
 
     It is large enough if the loss changes by more than a rounding error when the player's parameters change by their

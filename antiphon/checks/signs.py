@@ -7,7 +7,7 @@ from torch import Tensor
 
 from antiphon.checks.measured import IDLE, Measured
 from antiphon.checks.recorded import RecordedRound
-from antiphon.grammars import PlayerLoss, Port, SignCorrect
+from antiphon.grammars import Loss, Port, SignCorrect
 from antiphon.grammars.response import PARAMETERS, Product
 
 NOTHING = 1e-12
@@ -67,7 +67,7 @@ def _delivered(round: RecordedRound, player: str) -> Measured | None:
     return Measured(player, float("inf"), 0.0, teller, f"the response to {player!r} is not what its products compute")
 
 
-def _forgotten(round: RecordedRound, player: str, loss: PlayerLoss | None) -> str:
+def _forgotten(round: RecordedRound, player: str, loss: Loss | None) -> str:
     """Return the name of a node of the player for which the Response graph has no vector-Jacobian product.
 
     Only nodes on which the loss depends count. Returns "" if no product is missing.
@@ -79,7 +79,7 @@ def _forgotten(round: RecordedRound, player: str, loss: PlayerLoss | None) -> st
     return next((port.node for port, gradient in gradients.items() if gradient.any()), "")
 
 
-def _arriving(round: RecordedRound, player: str, loss: PlayerLoss | None) -> list[tuple[Port, Tensor, Tensor]]:
+def _arriving(round: RecordedRound, player: str, loss: Loss | None) -> list[tuple[Port, Tensor, Tensor]]:
     """Return (port of the output, message, gradient) for every output of the player's nodes that has a message.
 
     message: the cotangent in the player's vector-Jacobian product. gradient: torch's gradient of the loss.

@@ -23,7 +23,7 @@ from antiphon.coordinator.plan.placement import spread
 from antiphon.coordinator.plan.staleness import Staleness
 from antiphon.coordinator.plan.steps import Query, Slot
 from antiphon.errors import FOREIGN, AntiphonError, GrammarError, unstopped
-from antiphon.grammars import Exact, Grammar, Port, State
+from antiphon.grammars import Exact, Grammar, Loss, Port, State
 from antiphon.grammars.playing import steady
 from antiphon.grammars.precision import in_float64
 from antiphon.grammars.process_state import ProcessState
@@ -137,9 +137,9 @@ class _Run:
         for promise in self.grammar.guarantee.promises:
             if isinstance(promise, Exact):
                 for player in promise.players or [each.name for each in self.grammar.query.players]:
-                    yield self._gradient(promise, player)
+                    yield self._gradient(promise.loss or self.grammar.objective.of(player), player)
 
-    def _gradient(self, promise: Exact, player: str) -> Measured:
+    def _gradient(self, loss: Loss, player: str) -> Measured:
         message = self.grammar.response.by_name[f"deliver {player}"].inputs[0]
         worst, tells = 0.0, False
         for round in self._last():
@@ -147,12 +147,12 @@ class _Run:
                 continue
             composed = compose(self.grammar, self._then(round), self.seed, round, self.values[round])
             newest = compose(self.grammar, self._states(round), self.seed, round, self.values[round])
-            if not composed.plays(promise.loss):
+            if not composed.plays(loss):
                 continue
-            told, expected = self.messages[round][message].reshape(-1), flat_gradient(composed, player, promise.loss)
+            told, expected = self.messages[round][message].reshape(-1), flat_gradient(composed, player, loss)
             size = max(float(expected.abs().max()), 1e-300)
             worst = max(worst, float((told - expected).abs().max()) / size)
-            other = flat_gradient(newest, player, promise.loss)
+            other = flat_gradient(newest, player, loss)
             tells |= self._age_of(player) == 0 or float((other - expected).abs().max()) > 1e3 * TOLERANCE * size
         why = (
             "" if tells or worst > TOLERANCE else "its gradient is the same at the newest parameters, or was not played"

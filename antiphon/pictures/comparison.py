@@ -6,6 +6,9 @@ from dataclasses import replace
 from antiphon.grammars.walks import reached
 from antiphon.pictures.picture import Arrow, Change, Line, Mark, MarkKind, Picture, Side
 
+_ENDS = {MarkKind.CUT, MarkKind.FROZEN, MarkKind.HELD}
+"""The marks at the ends of gradients that are not sent."""
+
 CHAIN_RULE = "chain-rule"
 """The name that, in place of another grammar's name, compares a grammar with the chain rule on its Query graph."""
 
@@ -69,7 +72,7 @@ def _uncut(side: Side, other: Side) -> Side:
     known = {arrow.id for arrow in other.arrows}
     arrows = tuple(arrow for arrow in side.arrows if arrow.line is not Line.CUT or arrow.id in known)
     ends = {arrow.target for arrow in arrows}
-    marks = tuple(mark for mark in side.marks if mark.kind is not MarkKind.CUT or mark.id in ends)
+    marks = tuple(mark for mark in side.marks if mark.kind not in _ENDS or mark.id in ends)
     return replace(side, marks=marks, arrows=arrows)
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from antiphon.analysis.placement_summary import placement_summary
 from antiphon.experiments.load import read_experiment
 from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.unsent import plain_chain_rule
 from antiphon.pictures.drawing import Drawing, draw, draw_edits
 from antiphon.pictures.legend import legend
 from antiphon.pictures.of_placement import picture_of_placement
-from antiphon.pictures.response_side import chain_rule_of
 from antiphon.pictures.svg import svg_of
 from antiphon.recipes import LIBRARY, recipe_of
 
@@ -74,7 +74,7 @@ def gallery() -> Mapping[str, str]:
 
 def _drawings(name: str, grammar: Grammar) -> Iterator[tuple[str, Drawing]]:
     yield name, draw(grammar)
-    if chain_rule_of(grammar.query, grammar.objective) is None:
+    if plain_chain_rule(grammar.query, grammar.objective) is None:
         return  # the chain rule needs a gradient of a black box
     edits = draw_edits(grammar)
     if edits.differences:

@@ -27,7 +27,10 @@ MEANINGS: Mapping[MarkKind | Line | Change, str] = {
     MarkKind.SCALE: "an edit: the message is multiplied by a number",
     MarkKind.MATRIX: "an edit: the message is multiplied by a fixed matrix",
     MarkKind.MAP: "an edit: any other fixed function",
+    MarkKind.BYPASS: "an edit: a function leads a gradient past a product",
     MarkKind.BROADCAST: "one message with several receivers",
+    MarkKind.FROZEN: "an edit: the player does not learn from this use",
+    MarkKind.HELD: "the objective holds a value fixed",
     MarkKind.WORKER: "in a placement: a process, and what it holds",
     MarkKind.REPLICAS: "in a placement: a worker and its replicas",
     MarkKind.AGENTS: "in a placement: a worker with agents only",
@@ -55,13 +58,16 @@ SPECIMENS: Mapping[MarkKind, Mark] = {
     MarkKind.SCALE: Mark("", MarkKind.SCALE, sign="× 0.5"),
     MarkKind.MATRIX: Mark("", MarkKind.MATRIX, ("feedback",)),
     MarkKind.MAP: Mark("", MarkKind.MAP, ("kick",)),
+    MarkKind.BYPASS: Mark("", MarkKind.BYPASS, ("feedback",)),
     MarkKind.BROADCAST: Mark("", MarkKind.BROADCAST),
+    MarkKind.FROZEN: Mark("", MarkKind.FROZEN),
+    MarkKind.HELD: Mark("", MarkKind.HELD),
     MarkKind.WORKER: Mark("", MarkKind.WORKER, ("Actor", "1 CPU")),
     MarkKind.REPLICAS: Mark("", MarkKind.REPLICAS, ("Critic × 3", "1 GPU")),
     MarkKind.AGENTS: Mark("", MarkKind.AGENTS, ("Critic.agent", "1 CPU")),
 }
 LEFT, COLUMN, ROW, TOP, MARGIN = 134.0, 480.0, 54.0, 62.0, 24.0
-ROWS = 13
+ROWS = 15
 
 
 def legend() -> str:

@@ -25,5 +25,5 @@ def ruled(grammar: Grammar) -> Picture:
     a black box.
     """
     query, objective = grammar.query, grammar.objective
-    response = response_side(query, chain_rule(query, objective), objective)
+    response = response_side(query, chain_rule(query, objective.common), objective.common)
     return Picture("the chain rule", (), (query_side(query), response))

@@ -6,13 +6,12 @@ A cut shows a gradient that the chain rule would send, but R does not.
 from collections import Counter
 from collections.abc import Callable, Mapping
 
-from antiphon.errors import BlackBoxError
 from antiphon.grammars import maps
-from antiphon.grammars.chain_rule import chain_rule
 from antiphon.grammars.objective import Objective
 from antiphon.grammars.query import Port, QueryGraph
 from antiphon.grammars.response import PARAMETERS, Deliver, Map, Product, ResponseGraph, ResponseNode, Seed, Sum, Tap
 from antiphon.grammars.types import Order
+from antiphon.grammars.unsent import Reason, Unsent, unsent
 from antiphon.pictures.picture import Arrow, Line, Mark, MarkKind, Side
 from antiphon.pictures.query_side import node_id
 from antiphon.pictures.symbols import clipped, message_symbols, number, shape_of, value_symbol
@@ -26,21 +25,14 @@ def response_side(query: QueryGraph, response: ResponseGraph, objective: Objecti
     reader = _Reader(query, response)
     for node in response.nodes:
         reader.add(node)
-    reader.add_cuts(chain_rule_of(query, objective))
+    for each in unsent(query, response, objective):
+        reader.add_unsent(each)
     return Side("R", "the responses", False, tuple(reader.marks), tuple(reader.arrows))
 
 
 def response_id(name: str) -> str:
     """Return the id of the mark of a node of the Response graph (R). name: name of the node."""
     return f"R {name}"
-
-
-def chain_rule_of(query: QueryGraph, objective: Objective) -> ResponseGraph | None:
-    """Return the Response graph of the chain rule for a Query graph; None if it needs a gradient of a black box."""
-    try:
-        return chain_rule(query, objective)
-    except BlackBoxError:
-        return None
 
 
 class _Reader:
@@ -51,6 +43,7 @@ class _Reader:
         self.symbols = message_symbols(query, response)
         self.marks: list[Mark] = []
         self.arrows: list[Arrow] = []
+        self.products = {node.of: node.name for node in response.nodes if isinstance(node, Product)}
         self.receivers = Counter(port for node in response.nodes for port in dict.fromkeys(node.inputs))
 
     def add(self, node: ResponseNode) -> None:
@@ -68,29 +61,27 @@ class _Reader:
                 self.marks.append(Mark(broadcast_id(port), MarkKind.BROADCAST, tip=tip))
                 self._arrow(response_id(node.name), port, broadcast_id(port), 0)
 
-    def add_cuts(self, ruled: ResponseGraph | None) -> None:
-        """Add a cut (a special arrow) for every gradient that the chain rule sends, but this Response graph does not.
+    def add_unsent(self, unsent: Unsent) -> None:
+        """Add a cut (a special arrow) for a gradient that the chain rule sends, but this Response graph does not.
 
-        ruled: the Response graph of the chain rule; None adds nothing.
+        The arrow ends at a mark that shows the reason. If a message was cut and another product takes it, the arrow
+        leads to that product.
         """
-        products = {node.of: node for node in self.response.nodes if isinstance(node, Product)}
-        for node in ruled.nodes if ruled else ():
-            if isinstance(node, Product) and node.of in products:
-                for index in node.toward:
-                    if index not in products[node.of].toward:
-                        self._cut(products, products[node.of], index)
-
-    def _cut(self, products: Mapping[str, Product], source: Product, index: int) -> None:
-        value = self.query.by_name[source.of].inputs[index]
-        symbol = f"δ {value_symbol(self.query, value)}"
-        begin, end = response_id(source.name), f"R cut {source.name} {index}"
-        if value.node in products and not self._leads(products[value.node].name, source.name):
-            end = response_id(products[value.node].name)
+        symbol, shape = self._gradient(unsent)
+        begin, end = response_id(unsent.product), f"R {unsent.reason} {unsent.product} {unsent.index}"
+        taker = self.products.get(unsent.about.node, "")
+        if unsent.reason is Reason.CUT and taker and not self._leads(taker, unsent.product):
+            end = response_id(taker)
         else:
-            tip = f"cut: the chain rule would send {symbol} from here"
-            self.marks.append(Mark(end, MarkKind.CUT, tip=tip))
-        shape = shape_of(self.query.type_of(value))
-        self.arrows.append(Arrow(f"{begin}.{index} cut", begin, end, Line.CUT, symbol, shape))
+            tip = f"{_WHY[unsent.reason]}: the chain rule would send {symbol} from here"
+            self.marks.append(Mark(end, MarkKind(unsent.reason), tip=tip))
+        self.arrows.append(Arrow(f"{begin}.{unsent.index} cut", begin, end, Line.CUT, symbol, shape))
+
+    def _gradient(self, unsent: Unsent) -> tuple[str, str]:
+        """Return the symbol and the shape of a gradient that is not sent."""
+        if unsent.index == PARAMETERS:
+            return "δθ", shape_of(self.query.player_by_name[unsent.about.node].space)
+        return f"δ {value_symbol(self.query, unsent.about)}", shape_of(self.query.type_of(unsent.about))
 
     def _leads(self, above: str, below: str) -> bool:
         return above in self.response.ancestors(below)
@@ -103,6 +94,13 @@ class _Reader:
         line = Line.FIRST if kind.order is Order.FIRST else Line.ZEROTH
         symbol, shape = (self.symbols[port], shape_of(kind)) if labelled else ("", "")
         self.arrows.append(Arrow(f"{source}.{port.index} > {target}.{place}", source, target, line, symbol, shape))
+
+
+_WHY = {
+    Reason.CUT: "cut",
+    Reason.FROZEN: "frozen, the player does not learn from this use",
+    Reason.HELD: "held fixed by the objective",
+}
 
 
 def broadcast_id(port: Port) -> str:
@@ -131,7 +129,7 @@ def _mark(query: QueryGraph, response: ResponseGraph, node: ResponseNode) -> Mar
             tip = f"sum {node.name} of {', '.join(map(repr, node.inputs))}"
             return Mark(response_id(node.name), MarkKind.SUM, sign="+", what="sum", tip=tip)
         case Map():
-            return _map_mark(node)
+            return _map_mark(node, _bypasses(response, node))
         case Deliver():
             return _player_mark(query, response, node)
 
@@ -146,11 +144,19 @@ def _player_mark(query: QueryGraph, response: ResponseGraph, node: Deliver) -> M
     return Mark(name, MarkKind.PLAYER, lines, beside=beside, what=shape, tip=tip, owner=node.player)
 
 
-def _map_mark(node: Map) -> Mark:
+def _bypasses(response: ResponseGraph, node: Map) -> bool:
+    """Return whether a function of messages takes a gradient that a product takes too: it leads past that product."""
+    products = (each for each in response.nodes if isinstance(each, Product))
+    return any(port in each.inputs for each in products for port in node.inputs)
+
+
+def _map_mark(node: Map, bypasses: bool) -> Mark:
     kind, sign = _sign(node)
-    named = kind in (MarkKind.MAP, MarkKind.MATRIX)
+    kind = MarkKind.BYPASS if bypasses and kind is MarkKind.MAP else kind
+    named = kind in (MarkKind.MAP, MarkKind.BYPASS, MarkKind.MATRIX)
     lines = (clipped(node.name, 22),) if named else ()
-    tip = f"map {node.name}: {node.operation!r} of {', '.join(map(repr, node.inputs))}"
+    word = kind if kind is MarkKind.BYPASS else MarkKind.MAP
+    tip = f"{word} {node.name}: {node.operation!r} of {', '.join(map(repr, node.inputs))}"
     return Mark(response_id(node.name), kind, lines, sign, what=node.operation.description, tip=tip)
 
 

@@ -1,7 +1,7 @@
 """Draw marks (the nodes of a picture). Kinds differ in shape, outline, hatching or dashes, not only in colour."""
 
 from collections.abc import Callable, Mapping
-from math import pi, sin
+from math import cos, pi, sin
 
 from antiphon.pictures.geometry import Point, Rectangle
 from antiphon.pictures.ink import Inkwell, attributes, circle, num, path, polygon, rectangle
@@ -162,10 +162,35 @@ def _cut(box: Rectangle, well: Inkwell) -> list[str]:
     return [path(bars, attributes("none", "cut", 2.2))]
 
 
+def _bypass(box: Rectangle, well: Inkwell) -> list[str]:
+    lean = min(9.0 / box.width, 1 / 6)
+    corners = _points(box, (0, 0), (1 - lean, 0), (1, 1), (lean, 1))
+    inner = _points(box.grown(-3), (0, 0), (1 - lean, 0), (1, 1), (lean, 1))
+    return [polygon(corners, attributes("map", "ink", 1.8)), polygon(inner, attributes("none", "ink", 0.9))]
+
+
+def _frozen(box: Rectangle, well: Inkwell) -> list[str]:
+    x, y = box.center
+    reach = box.height / 2 - 2
+    arms = [(cos(pi * turn / 3) * reach, sin(pi * turn / 3) * reach) for turn in range(3)]
+    lines = "".join(f"M{num(x - dx)} {num(y - dy)}L{num(x + dx)} {num(y + dy)}" for dx, dy in arms)
+    return [path(lines, attributes("none", "cut", 2.2)), circle((x, y), reach * 0.4, attributes("paper", "cut", 1.6))]
+
+
+def _held(box: Rectangle, well: Inkwell) -> list[str]:
+    x, y = box.center
+    shackle = f"M{num(x - 5)} {num(y)}v-4a5 5 0 0 1 10 0v4"
+    body = Rectangle.around((x, y + 5), 16, 11)
+    return [path(shackle, attributes("none", "cut", 2.2)), rectangle(body, 2, attributes("cut", "cut", 1))]
+
+
 _COMPOSED: Mapping[MarkKind, Callable[[Rectangle, Inkwell], list[str]]] = {
     MarkKind.PRODUCT: _product,
     MarkKind.TAP: _tap,
     MarkKind.MATRIX: _matrix,
     MarkKind.BROADCAST: _broadcast,
     MarkKind.CUT: _cut,
+    MarkKind.BYPASS: _bypass,
+    MarkKind.FROZEN: _frozen,
+    MarkKind.HELD: _held,
 }

@@ -9,6 +9,8 @@ SIGNS = {
     MarkKind.SEED: (40.0, 34.0),
     MarkKind.BROADCAST: (64.0, 12.0),
     MarkKind.CUT: (30.0, 14.0),
+    MarkKind.FROZEN: (26.0, 26.0),
+    MarkKind.HELD: (26.0, 26.0),
 }
 """Width and height, in points, of the kinds of marks (drawn nodes) that have a fixed size."""
 
@@ -20,6 +22,7 @@ MARGINS = {
     MarkKind.TAP: (16.0, 7.0),
     MarkKind.PRODUCT: (10.0, 7.0),
     MarkKind.MAP: (16.0, 7.0),
+    MarkKind.BYPASS: (16.0, 7.0),
     MarkKind.REPLICAS: (12.0, 11.0),
 }
 """Horizontal and vertical margin, in points, between a mark's text and its outline; (12, 7) for other kinds."""

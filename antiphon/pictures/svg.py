@@ -86,6 +86,8 @@ _SAMPLES = {
     MarkKind.SUM: (18, 18),
     MarkKind.SEED: (20, 17),
     MarkKind.CUT: (30, 14),
+    MarkKind.FROZEN: (20, 20),
+    MarkKind.HELD: (20, 22),
     MarkKind.BROADCAST: (30, 12),
     MarkKind.REPLICAS: (30, 20),
 }

@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 
 from antiphon import Exact, Grammar, Guarantee, OracleDeclaration, QueryDraft, chain_rule, exact, minimise
-from antiphon.grammars import Message, PlayerLoss, Value, promised
+from antiphon.grammars import Message, PlayerLoss, Port, Value, promised
 from antiphon.grammars.chain_rule import Upstream
 from antiphon.grammars.library.transformer import Block, TiedEmbedding, next_symbol_loss
 
@@ -53,13 +53,10 @@ def broadcast(game: Grammar) -> Grammar:
     A block adds to its input, so its derivative is the identity and a rest, and this response leaves out the rest.
     Exact for the last block only.
     """
-    last: list[Message] = []
+    blocks = [player.name for player in game.query.players if player.name.startswith("Block")]
 
     def edit(upstream: Upstream) -> Message:
-        if not upstream.source.owner.startswith("Block"):
-            last[:] = [upstream.message]
-        return last[0]
+        return upstream.arrived[Port(blocks[-1])] if upstream.source.owner in blocks else upstream.message
 
     response = chain_rule(game.query, game.objective, edit=edit)
-    blocks = [player.name for player in game.query.players if player.name.startswith("Block")]
     return replace(game, name="broadcast", response=response, guarantee=exact(blocks[-1]))

@@ -17,11 +17,13 @@ from antiphon.grammars import (
     Objective,
     OracleDeclaration,
     QueryDraft,
+    Term,
     chain_rule,
     cut_into,
     promised,
     typed,
 )
+from antiphon.grammars.objective import sign_of
 
 GUARANTEE = promised(
     Estimated(("Player",), UNKNOWN, sense="the mean estimate is the gradient, up to the square of the perturbation"),
@@ -53,7 +55,7 @@ def black_box_descent(
     box = q.oracle("Oracle", oracle)
     ahead = box(q.operator("ahead", torch.add)(theta, eps))
     behind = box(q.operator("behind", torch.sub)(theta, eps))
-    objective = Objective((q.loss("Value", mean_of_both)(ahead, behind).port,), direction)
+    objective = Objective((Term((q.loss("Value", mean_of_both)(ahead, behind).port,), direction),))
 
     r = chain_rule(
         q,
@@ -61,7 +63,7 @@ def black_box_descent(
         edit=cut_into("Oracle"),
         answers={
             theta: lambda r: r.map(
-                simultaneous_perturbation, r.tap(ahead), r.tap(behind), r.tap(eps), factor=objective.sign
+                simultaneous_perturbation, r.tap(ahead), r.tap(behind), r.tap(eps), factor=sign_of(direction)
             )
         },
     )

@@ -10,12 +10,14 @@ from antiphon.grammars import (
     Grammar,
     Guarantee,
     Learned,
+    Loss,
     OracleDeclaration,
     PlayerLoss,
     QueryDraft,
     chain_rule,
     cut_into,
     maximise,
+    minimise,
     negate_into,
     promised,
     typed,
@@ -54,7 +56,7 @@ def gan(
     objective = maximise(value)
     if saturating:
         r = chain_rule(q, objective, edit=negate_into("Forger"))
-        return Grammar("gan", q.graph(), r, objective, guarantee(PlayerLoss.of(torch.positive, value)))
+        return Grammar("gan", q.graph(), r, objective, guarantee(minimise(value)))
     r = chain_rule(
         q,
         objective,
@@ -64,7 +66,7 @@ def gan(
     return Grammar("gan", q.graph(), r, objective, guarantee(PlayerLoss.of(unconvinced, fake)))
 
 
-def guarantee(forger: PlayerLoss) -> Guarantee:
+def guarantee(forger: Loss) -> Guarantee:
     """Return the promises of a generative adversarial network about gradients.
 
     forger: the loss that Forger minimises.

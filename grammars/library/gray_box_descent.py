@@ -9,6 +9,7 @@ from antiphon.grammars import (
     Objective,
     OracleDeclaration,
     QueryDraft,
+    Term,
     chain_rule,
     exact,
     typed,
@@ -29,5 +30,5 @@ def gray_box_descent(
     q = QueryDraft()
     theta = q.player("Player", player)()
     value = q.oracle("Oracle", oracle)(theta)
-    objective = Objective((q.loss("Value", torch.mean)(value).port,), direction)
+    objective = Objective((Term((q.loss("Value", torch.mean)(value).port,), direction),))
     return Grammar("gray-box-descent", q.graph(), chain_rule(q, objective), objective, exact())

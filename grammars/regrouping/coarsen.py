@@ -53,10 +53,13 @@ def _coarsen(grammar: Grammar, names: list[str], name: str) -> Regrouping:
     part_of = query.player_by_name[group.players[0]].part_of if into is not None else ""
     contracted = contract(query, group, name, factory, "" if part_of == name else part_of, outputs)
     response = gather(sweeps, contracted)
-    guarantee = grammar.guarantee.regrouped(
-        lambda player: (name,) if player in group.players else (player,), contracted.played
-    )
-    coarse = Grammar(grammar.name, contracted.query, response, grammar.objective, guarantee)
+
+    def named(player: str) -> tuple[str, ...]:
+        return (name,) if player in group.players else (player,)
+
+    guarantee = grammar.guarantee.regrouped(named, contracted.played)
+    objective = grammar.objective.regrouped(named, contracted.port)
+    coarse = Grammar(grammar.name, contracted.query, response, objective, guarantee)
     again = refine(coarse, name, into=into or children)
     _refuse_other_response(grammar, again.grammar, contracted, coarse, name)
     return Regrouping(grammar, coarse, _spans(again, grammar, group, name))
@@ -65,10 +68,10 @@ def _coarsen(grammar: Grammar, names: list[str], name: str) -> Regrouping:
 def _outputs(grammar: Grammar, group: Group, sweeps: Sweeps) -> tuple[tuple[int, int], ...]:
     """Return the outputs that the merged player needs, as (position of the node in a call, index of its output).
 
-    An output is needed if a node outside the group takes the value, or if the Response graph (R) reads the value or
-    sends a message about it from outside the group.
+    An output is needed if a node outside the group takes the value, if the objective holds it fixed, or if the Response
+    graph (R) reads the value or sends a message about it from outside the group.
     """
-    out = {port for sweep in sweeps.sweeps for port in sweep.said}
+    out = {port for sweep in sweeps.sweeps for port in sweep.said} | grammar.objective.held
     out |= {node.port for node in grammar.response.nodes if isinstance(node, Tap)}
     for node in grammar.query.nodes:
         out |= {port for port in node.inputs if sweeps.inside.get(port.node) != sweeps.inside.get(node.name)}

@@ -1,6 +1,6 @@
 """Fine-graining: divide a player that is a network into one player per layer, or a layer into one player per unit."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 from antiphon.errors import GrammarError
@@ -49,8 +49,13 @@ def _refine(grammar: Grammar, player: str, into: Into) -> Regrouping:
     drawn = substitute(grammar.query, player, into(declaration.factory))
     parts = positions(player, declaration.factory, {part.name: part.factory for part in drawn.players})
     response = retell(grammar.response, drawn, player, parts)
-    guarantee = grammar.guarantee.regrouped(lambda name: parts if name == player else (name,), drawn.port)
-    refined = Grammar(grammar.name, drawn.query, response, grammar.objective, guarantee)
+
+    def named(name: str) -> Iterable[str]:
+        return parts if name == player else (name,)
+
+    guarantee = grammar.guarantee.regrouped(named, drawn.port)
+    objective = grammar.objective.regrouped(named, drawn.port)
+    refined = Grammar(grammar.name, drawn.query, response, objective, guarantee)
     return Regrouping(grammar, refined, _spans(Regrouping.none(grammar), player, parts, drawn.clones))
 
 

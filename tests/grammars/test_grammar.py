@@ -17,7 +17,7 @@ from antiphon.grammars.draft import QueryDraft
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.guarantee import exact
-from antiphon.grammars.objective import Objective, maximise, minimise
+from antiphon.grammars.objective import Objective, Term, maximise, minimise
 from antiphon.grammars.oracle import Box, OracleDeclaration, Question
 from antiphon.grammars.query import Port
 from antiphon.grammars.random_grammars import Samples, TanhLayer, batch_of, mean_gap, sample_grammar, samples
@@ -135,11 +135,11 @@ def test_an_objective_is_made_of_losses(refusal):
     assert refusal(GrammarError, lambda: replace(one, objective=Objective(()))) == (
         "grammar 'g' has no loss in its objective; expected at least one. Name one."
     )
-    assert refusal(GrammarError, lambda: replace(one, objective=Objective((Port("Second"),)))) == (
+    assert refusal(GrammarError, lambda: replace(one, objective=Objective((Term((Port("Second"),)),)))) == (
         "the objective of grammar 'g' is Second, which is a player in the Query graph; "
         "expected a loss. Declare it with `loss`."
     )
-    assert refusal(GrammarError, lambda: replace(one, objective=Objective((Port("Gain"),)))) == (
+    assert refusal(GrammarError, lambda: replace(one, objective=Objective((Term((Port("Gain"),)),)))) == (
         "the objective of grammar 'g' is Gain, which is nothing in the Query graph; "
         "expected a loss. Declare it with `loss`."
     )

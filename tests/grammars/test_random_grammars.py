@@ -42,4 +42,5 @@ def test_the_samples_hold_every_kind_of_graph():
     uses = [Counter(node.owner for node in each.query.nodes if node.kind is Kind.PLAYER) for each in grammars]
     assert sum(max(each.values()) > 1 for each in uses) > 10
     assert sum(len(each.objective.losses) > 1 for each in grammars) > 10
-    assert len({each.objective.direction for each in grammars}) == 2
+    assert len({term.direction for each in grammars for term in each.objective.terms}) == 2
+    assert sum(len(each.objective.terms) > 1 for each in grammars) > 10
