@@ -2,15 +2,17 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, final
 
-from antiphon.errors import BlackBoxError
+from antiphon.errors import BlackBoxError, GrammarError
 from antiphon.grammars.draft import QueryDraft, Value
 from antiphon.grammars.maps import negate
+from antiphon.grammars.numbers import Count
 from antiphon.grammars.objective import Objective
 from antiphon.grammars.oracle import Box
 from antiphon.grammars.query import Kind, Node, Port, QueryGraph
 from antiphon.grammars.response import ResponseGraph
+from antiphon.grammars.truncation import Truncation
 from antiphon.grammars.typed import typed
 from antiphon.grammars.writing import Message, ResponseDraft
 
@@ -71,6 +73,34 @@ def chain_rule(
     return _Walk(graph, edits, {value.port: answer for value, answer in (answers or {}).items()}).walk(objective)
 
 
+@typed
+@final
+@dataclass(frozen=True)
+class Truncated:
+    """An edit that changes no message, but how a scan's product is taken: by truncated backpropagation through time.
+
+    owner: the name of a player whose module is a scan, or of a brick of such players.
+    """
+
+    owner: str
+    truncation: Truncation
+
+    def __call__(self, upstream: Upstream) -> Message:
+        """Return the message unchanged."""
+        return upstream.message
+
+
+@typed
+def truncated(owner: str, *, through: Count, every: Count) -> Edit:
+    """Return an edit by which errors flow back through the last `through` steps of a scan only, every `every` steps.
+
+    This is BPTT(h; h') of Williams and Peng (1990), with h = `through` and h' = `every`. owner: the name of a player
+    whose module is a scan. The gradient is exact if `through` is at least the number of steps. Raises GrammarError if
+    `through` is smaller than `every`.
+    """
+    return Truncated(owner, Truncation(through, every))
+
+
 class _Walk:
     """One walk backwards through a Query graph, which collects the messages (gradients).
 
@@ -82,6 +112,7 @@ class _Walk:
         self.draft = ResponseDraft(query)
         self.said: dict[Port, list[Message]] = {}
         self.heard: dict[str, list[Message]] = {player.name: [] for player in query.players}
+        self.truncations = _truncations(query, edits)
 
     def walk(self, objective: Objective) -> ResponseGraph:
         for port in objective.losses:
@@ -104,7 +135,7 @@ class _Walk:
         if not any(cotangents) or not self.query.is_played_by_someone(ports[0]):
             return
         self._refuse_black_box(node)
-        product = self.draft.product(node.name, *cotangents)
+        product = self.draft.product(node.name, *cotangents, truncation=self.truncations.get(node.owner))
         if node.kind is Kind.PLAYER:
             self.heard[node.owner].append(product.parameters)
         for index, value in enumerate(node.inputs):
@@ -131,6 +162,21 @@ class _Walk:
                 f"{players[0]!r}; expected a gray box, but it is a black box and answers values only. "
                 f"Cut it (`edit=cut_into({node.owner!r})`), or let a player estimate the gradient."
             )
+
+
+def _truncations(query: QueryGraph, edits: Sequence[Edit]) -> Mapping[str, Truncation]:
+    """Return the truncation of each player that an edit truncates. Raises GrammarError for an unknown player."""
+    found: dict[str, Truncation] = {}
+    for edit in edits:
+        if isinstance(edit, Truncated):
+            players = query.players_in(edit.owner)
+            found |= dict.fromkeys(players, edit.truncation)
+            if strange := [player for player in players if player not in query.player_by_name]:
+                raise GrammarError(
+                    f"an edit truncates {strange[0]!r}, which is no player of this Query graph; expected one of "
+                    f"{sorted(query.player_by_name)}, or a brick of them. Correct the name."
+                )
+    return found
 
 
 @typed

@@ -36,21 +36,32 @@ class PlayerLoss:
 
     operation: takes the values at `inputs`, in their order; returns a 0-d tensor that torch can differentiate. Values
     that it detaches are held fixed. The Query graph need not compute the loss. A player without a PlayerLoss minimises
-    the grammar's objective (or minus the objective, if that is maximised).
+    the grammar's objective (or minus the objective, if that is maximised). players: names of players whose modules
+    `operation` takes before the values, to compute their outputs in another way.
     """
 
     operation: Factory
     inputs: tuple[Port, ...]
+    players: tuple[str, ...] = ()
 
     @classmethod
     @typed
-    def of(cls, operation: Callable[..., Any] | Factory, *values: Value | Port, **keywords: Any) -> "PlayerLoss":
-        """Make the loss `operation(*values, **keywords)`, 0-d, of values of a draft of a Query graph."""
+    def of(
+        cls,
+        operation: Callable[..., Any] | Factory,
+        *values: Value | Port,
+        players: tuple[str, ...] = (),
+        **keywords: Any,
+    ) -> "PlayerLoss":
+        """Make the loss `operation(*modules of players, *values, **keywords)`, 0-d.
+
+        values: of a draft of a Query graph.
+        """
         ports = tuple(value.port if isinstance(value, Value) else value for value in values)
-        return cls(Factory.of(operation, **keywords), ports)
+        return cls(Factory.of(operation, **keywords), ports, players)
 
     def __repr__(self) -> str:
-        return f"{self.operation} ({', '.join(map(repr, self.inputs))})"
+        return f"{self.operation} ({', '.join((*self.players, *map(repr, self.inputs)))})"
 
 
 def unknown() -> Tensor:
@@ -275,8 +286,8 @@ class Guarantee:
         merged.
 
         names: a function from a player to the players that replace it. ports: a function from a value to the value that
-        replaces it, or to None if the value is no longer played. A promise whose loss needs such a missing value is
-        dropped.
+        replaces it, or to None if the value is no longer played. A promise whose loss needs such a missing value, or
+        the module of a player that is replaced, is dropped.
         """
         found = (_regrouped(promise, names, ports) for promise in self.promises)
         return Guarantee(tuple(promise for promise in found if promise is not None))
@@ -309,7 +320,7 @@ def _regrouped(
     loss: PlayerLoss | None = getattr(promise, "loss", None)
     if loss is not None and loss != UNKNOWN:
         places = tuple(ports(port) for port in loss.inputs)
-        if None in places:
+        if None in places or any(tuple(names(player)) != (player,) for player in loss.players):
             return None
         changes["loss"] = replace(loss, inputs=places)
     return replace(promise, **changes)

@@ -18,9 +18,12 @@ MEANINGS: Mapping[MarkKind | Line | Change, str] = {
     MarkKind.GRAY: "an oracle that also returns gradients",
     MarkKind.NOISE: "an oracle that draws random values",
     MarkKind.OPERATOR: "a function, with a player's parameters or without",
+    MarkKind.SCAN: "an operator, applied to every step of a sequence",
     MarkKind.LOSS: "a number that is minimised or maximised",
     MarkKind.SEED: "where responses begin, with the objective's sign",
     MarkKind.PRODUCT: "vector-Jacobian product of a node of Q",
+    MarkKind.THROUGH_TIME: "a product that goes back through all steps",
+    MarkKind.TRUNCATED: "an edit: it goes back through some steps only",
     MarkKind.TAP: "a value of Q that R uses as it is",
     MarkKind.MINUS: "an edit: the message is negated",
     MarkKind.SUM: "messages are added",
@@ -46,9 +49,12 @@ SPECIMENS: Mapping[MarkKind, Mark] = {
     MarkKind.GRAY: Mark("", MarkKind.GRAY, ("Medium.bend",)),
     MarkKind.NOISE: Mark("", MarkKind.NOISE, ("Noise.sample",)),
     MarkKind.OPERATOR: Mark("", MarkKind.OPERATOR, ("Forger", "Linear(4, 2)")),
+    MarkKind.SCAN: Mark("", MarkKind.SCAN, ("Cell", "64 steps")),
     MarkKind.LOSS: Mark("", MarkKind.LOSS, ("Loss", "mse_loss()")),
     MarkKind.SEED: Mark("", MarkKind.SEED, sign="−1"),
     MarkKind.PRODUCT: Mark("", MarkKind.PRODUCT, ("Forger",), "*"),
+    MarkKind.THROUGH_TIME: Mark("", MarkKind.THROUGH_TIME, ("Cell", "64 steps"), "*"),
+    MarkKind.TRUNCATED: Mark("", MarkKind.TRUNCATED, ("Cell", "BPTT(16; 4)"), "*"),
     MarkKind.TAP: Mark("", MarkKind.TAP, ("Deviator",)),
     MarkKind.MINUS: Mark("", MarkKind.MINUS, sign="−"),
     MarkKind.SUM: Mark("", MarkKind.SUM, sign="+"),
@@ -61,7 +67,7 @@ SPECIMENS: Mapping[MarkKind, Mark] = {
     MarkKind.AGENTS: Mark("", MarkKind.AGENTS, ("Critic.agent", "1 CPU")),
 }
 LEFT, COLUMN, ROW, TOP, MARGIN = 134.0, 480.0, 54.0, 62.0, 24.0
-ROWS = 13
+ROWS = 15
 
 
 def legend() -> str:

@@ -7,7 +7,7 @@ from antiphon.pictures.geometry import Point, Rectangle
 from antiphon.pictures.ink import Inkwell, attributes, circle, num, path, polygon, rectangle
 from antiphon.pictures.lettering import NAME, SIGN
 from antiphon.pictures.picture import Change, Mark, MarkKind
-from antiphon.pictures.sizes import DECK, DISC, MAT, lines_of, sign_of
+from antiphon.pictures.sizes import DECK, DISC, LOOP, LOOPS, MAT, PRODUCTS, lines_of, sign_of
 
 
 def shape(mark: Mark, box: Rectangle, well: Inkwell) -> list[str]:
@@ -40,6 +40,8 @@ def outline(kind: MarkKind, box: Rectangle, well: Inkwell) -> list[str]:
             return [polygon(edge, attributes("paper")), polygon(edge, attributes(well.pattern("dots"), "ink", 1.4))]
         case MarkKind.OPERATOR:
             return [rectangle(box, 4, attributes("paper", "ink", 1.3))]
+        case MarkKind.SCAN:
+            return [*outline(MarkKind.OPERATOR, _before_loop(box), well), *_loop(box)]
         case MarkKind.WORKER:
             return [rectangle(box, 5, attributes("player", "ink", 1.4))]
         case MarkKind.AGENTS:
@@ -95,8 +97,8 @@ def _lettering(mark: Mark, box: Rectangle, well: Inkwell) -> list[str]:
     lines = lines_of(mark)
     if not lines:
         return []
-    if mark.kind in (MarkKind.PRODUCT, MarkKind.MATRIX):
-        x += DISC / 2
+    x += DISC / 2 if mark.kind in {*PRODUCTS, MarkKind.MATRIX} else 0
+    x -= LOOP / 2 if mark.kind in LOOPS else 0
     y += DECK if mark.kind is MarkKind.REPLICAS else 0
     found: list[str] = []
     if mark.kind in (MarkKind.GRAY, MarkKind.NOISE):
@@ -129,6 +131,32 @@ def _product(box: Rectangle, well: Inkwell) -> list[str]:
         circle(center, 8.5, attributes("ink")),
         well.centered("*", SIGN, star, "paper"),
     ]
+
+
+def _through_time(box: Rectangle, well: Inkwell) -> list[str]:
+    return [*_product(_before_loop(box), well), *_loop(box)]
+
+
+def _truncated(box: Rectangle, well: Inkwell) -> list[str]:
+    x, y = box.right - LOOP / 2, box.center[1]
+    strokes = "".join(f"M{num(x + far - 2)} {num(y - 14)}l4 7" for far in (-2, 3))
+    return [*_through_time(box, well), path(strokes, attributes("none", "cut", 2.2))]
+
+
+def _before_loop(box: Rectangle) -> Rectangle:
+    """Return the part of a rectangle that is left of the loop."""
+    return Rectangle(box.x, box.y, box.width - LOOP, box.height)
+
+
+def _loop(box: Rectangle) -> list[str]:
+    """Draw an arrow that leaves a mark on its right side, and comes back to the same side."""
+    x, y = box.right - LOOP, box.center[1]
+    far = LOOP * 1.3
+    line = (
+        f"M{num(x)} {num(y + 9)}C{num(x + far)} {num(y + 13)} {num(x + far)} {num(y - 13)} {num(x + 5)} {num(y - 10)}"
+    )
+    head = [(x, y - 9), (x + 7.5, y - 13.5), (x + 8, y - 6)]
+    return [path(line, attributes("none", "ink", 1.3)), polygon(head, attributes("ink", "ink", 0.8))]
 
 
 def _tap(box: Rectangle, well: Inkwell) -> list[str]:
@@ -164,6 +192,8 @@ def _cut(box: Rectangle, well: Inkwell) -> list[str]:
 
 _COMPOSED: Mapping[MarkKind, Callable[[Rectangle, Inkwell], list[str]]] = {
     MarkKind.PRODUCT: _product,
+    MarkKind.THROUGH_TIME: _through_time,
+    MarkKind.TRUNCATED: _truncated,
     MarkKind.TAP: _tap,
     MarkKind.MATRIX: _matrix,
     MarkKind.BROADCAST: _broadcast,
