@@ -338,7 +338,7 @@ class Hosted:
                 return operator_on(node.operator, self.device)
 
     def _by_rule(self, node: Node) -> Any:  # Any: a module
-        """Return the module of a player's node, with truncated gradients if the Response graph truncates its product."""
+        """Return the module of a player's node, with truncated gradients if R (the Response graph) truncates them."""
         module = self.code(node)
         truncations = (product.truncation for product in self._products.get(node.name, ()))
         truncation = next((each for each in truncations if each is not None), None)
