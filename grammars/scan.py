@@ -94,9 +94,8 @@ class Scan(nn.Module):
     def held(self, truncation: Truncation, *inputs: Tensor) -> tuple[Tensor, ...]:
         """Return what `forward` returns, with gradients of truncated backpropagation through time.
 
-        This is the loss's definition: the steps of each window are computed again, from a state that is held fixed. It
-        takes a time that is quadratic in the number of steps, and serves as a reference. The cell must draw no random
-        numbers.
+        The steps of each window are computed again, from a state that is held fixed (`detach`). This is slow, but
+        simple: it is the reference for the faster computation of a run. The cell must draw no random numbers.
         """
         given, parts, state = self.given(inputs), list[Sequence[Tensor]](), None
         for begin, first, last in truncation.windows(given.steps):
@@ -126,24 +125,24 @@ class Scan(nn.Module):
         """Apply the cell to all steps. Returns the outputs of all steps, and the state after the last step."""
         state, played = given.state, list[Carried]()
         for number, (inputs, live) in enumerate(given.each_step()):
-            outputs, after = self._step(inputs, state)
+            found = self._step(inputs, state)
             if number < 2:
-                self._refuse_other_state(state, (*outputs, *after), len(outputs))
+                self._refuse_other_state(state, found)
+            outputs, after = found[: -self.carried] or found[:1], found[-self.carried :]
             if live is not None:
                 before = tuple(map(torch.zeros_like, after)) if state is None else state
                 after = tuple(torch.where(_beside(live, new), new, old) for new, old in zip(after, before, strict=True))
-                outputs = tuple(torch.where(_beside(live, each), each, 0) for each in outputs)
+                outputs = tuple(each.masked_fill(_beside(~live, each), 0) for each in outputs)
             played.append(outputs)
             state = after
         assert state is not None  # there is at least one step
         return [torch.stack(column, 1) for column in zip(*played, strict=True)], state
 
-    def _step(self, inputs: Carried, state: Carried | None) -> tuple[Carried, Carried]:
-        """Apply the cell to one step. Returns its outputs, and the new state."""
+    def _step(self, inputs: Carried, state: Carried | None) -> Carried:
+        """Apply the cell to one step. Returns all tensors that it returns, the new state last."""
         carried = () if state is None else (state[0] if self.carried == 1 else state,)
         played = self.cell(*inputs, *carried)
-        flat = (played,) if isinstance(played, Tensor) else tuple(_flat(played))
-        return flat[: -self.carried] or flat[:1], flat[-self.carried :]
+        return (played,) if isinstance(played, Tensor) else tuple(_flat(played))
 
     def _expected(self) -> str:
         parts = [f"{self.sequences} sequence{'s' * (self.sequences > 1)}"]
@@ -171,13 +170,14 @@ class Scan(nn.Module):
                 "sequences."
             )
 
-    def _refuse_other_state(self, before: Carried | None, flat: Sequence[object], outputs: int) -> None:
-        tensors = [each for each in flat if isinstance(each, Tensor)]
-        after = tensors[outputs:]
-        if len(tensors) < len(flat) or len(after) < self.carried:
+    def _refuse_other_state(self, before: Carried | None, played: Sequence[object]) -> None:
+        tensors = [each for each in played if isinstance(each, Tensor)]
+        after = tensors[-self.carried :]
+        if len(tensors) < len(played) or len(after) < self.carried:
             raise ShapeError(
-                f"a scan of {self.named} got {len(tensors)} tensors from a step; expected tensors only, the last "
-                f"{self.carried} of them the new state. Return these, or change `carried`."
+                f"a scan of {self.named} got {len(tensors)} tensors and {len(played) - len(tensors)} other objects "
+                f"from a step; expected tensors only, the last {self.carried} of them the new state. Return these, or "
+                "change `carried`."
             )
         if before is not None and _forms(before) != _forms(after):
             raise ShapeError(

@@ -125,7 +125,9 @@ def _recorded(scan: Scan, given: ScanInputs, truncation: Truncation) -> Iterator
         part = given.between(first, last)
         # The state at the start is the cell's own if it is no input.
         before = () if state is None else tuple(map(_carried_leaf, state))
-        sequences = tuple(each.detach().requires_grad_(each.requires_grad) for each in part.sequences)
+        # The slices were taken where autograd records nothing.
+        pairs = zip(part.sequences, given.sequences, strict=True)
+        sequences = tuple(each.detach().requires_grad_(whole.requires_grad) for each, whole in pairs)
         with torch.enable_grad():
             outputs, after = scan.play(replace(part, sequences=sequences, state=before or None))
         state = tuple(each.detach() for each in after)

@@ -179,7 +179,7 @@ REFUSED = {
     "zero steps": (torch.add, {}, [(2, 0, 3), (2, 3)], ("zero steps",)),
     "too few inputs": (torch.add, {"carried": 2}, [(2, 5, 3), (2, 3)], ("2 inputs", "0 or 2 tensors")),
     "sequences of two lengths": (torch.add, {"sequences": 2}, [(2, 5, 3), (2, 4, 3)], ("(2, 5, 3)", "(2, 4, 3)")),
-    "no state": (torch.neg, {"carried": 2}, [(2, 5, 3)], ("tensors from a step", "`carried`")),
+    "no state": (torch.neg, {"carried": 2}, [(2, 5, 3)], ("1 tensors", "the last 2", "`carried`")),
 }
 
 

@@ -97,7 +97,7 @@ def test_bptt_of_all_steps_is_exact_whatever_the_stride():
 
 
 def test_it_learns_a_text_that_needs_a_memory(tmp_path):
-    """After a and b it depends on what stood three bytes before which of them follows: one state in a row of bytes."""
+    """The byte that follows an a or a b depends on the bytes before it."""
     path = tmp_path / "text"
     path.write_bytes(b"aabbabab" * 100)
     grammar = recurrent(text_streams(path, batch=4, context=8), memory((16,), (16,), batch=4), 16)
