@@ -138,24 +138,32 @@ def _through_time(box: Rectangle, well: Inkwell) -> list[str]:
 
 
 def _truncated(box: Rectangle, well: Inkwell) -> list[str]:
-    x, y = box.right - LOOP / 2, box.center[1]
-    strokes = "".join(f"M{num(x + far - 2)} {num(y - 14)}l4 7" for far in (-2, 3))
+    room, scale = _loop_room(box)
+    x, y = box.right - room / 2, box.center[1]
+    strokes = "".join(f"M{num(x + far - 2)} {num(y - 14 * scale)}l4 {num(7 * scale)}" for far in (-2, 3))
     return [*_through_time(box, well), path(strokes, attributes("none", "cut", 2.2))]
+
+
+def _loop_room(box: Rectangle) -> tuple[float, float]:
+    """Return the width of the loop of a mark, and the scale of the loop's height. Samples in legends are small."""
+    return min(LOOP, 0.4 * box.width), min(1.0, box.height / 34)
 
 
 def _before_loop(box: Rectangle) -> Rectangle:
     """Return the part of a rectangle that is left of the loop."""
-    return Rectangle(box.x, box.y, box.width - LOOP, box.height)
+    return Rectangle(box.x, box.y, box.width - _loop_room(box)[0], box.height)
 
 
 def _loop(box: Rectangle) -> list[str]:
     """Draw an arrow that leaves a mark on its right side, and comes back to the same side."""
-    x, y = box.right - LOOP, box.center[1]
-    far = LOOP * 1.3
-    line = (
-        f"M{num(x)} {num(y + 9)}C{num(x + far)} {num(y + 13)} {num(x + far)} {num(y - 13)} {num(x + 5)} {num(y - 10)}"
-    )
-    head = [(x, y - 9), (x + 7.5, y - 13.5), (x + 8, y - 6)]
+    room, scale = _loop_room(box)
+    x, y, far = box.right - room, box.center[1], 1.3 * room
+
+    def at(dx: float, dy: float) -> str:
+        return f"{num(x + dx)} {num(y + scale * dy)}"
+
+    line = f"M{at(0, 9)}C{at(far, 13)} {at(far, -13)} {at(5, -10)}"
+    head = [(x, y - 9 * scale), (x + 7.5, y - 13.5 * scale), (x + 8, y - 6 * scale)]
     return [path(line, attributes("none", "ink", 1.3)), polygon(head, attributes("ink", "ink", 0.8))]
 
 
