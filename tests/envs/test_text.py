@@ -38,7 +38,7 @@ def test_streams_read_on_where_they_stopped_and_say_when_they_begin(tmp_path) ->
         first = 7 * (round % 4)
         assert x.tolist() == [list(range(part + first, part + first + 7)) for part in (0, 28, 56)]
         assert torch.equal(y, x + 1) and begins.tolist() == [round % 4 == 0] * 3
-    with pytest.raises(OracleError, match="100 bytes to train on; expected 301 or more"):
+    with pytest.raises(OracleError, match="90 bytes to train on; expected 301 or more"):
         text_streams(path, batch=3, context=100)
 
 
