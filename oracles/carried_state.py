@@ -54,16 +54,15 @@ class CarriedState:
         return {"kept": [each.clone() for each in self._kept], "times": self._times}
 
     def load(self, state: State) -> None:
-        """Continue from a saved state. Raises OracleError if its tensors have other shapes or dtypes."""
-        forms, saved = (
-            [EdgeType(tuple(each.shape), each.dtype) for each in kept] for kept in (self._kept, state["kept"])
-        )
-        if forms != saved:
+        """Continue from a saved state. Raises OracleError if its tensors have other shapes."""
+        own, saved = ([list(each.shape) for each in kept] for kept in (self._kept, state["kept"]))
+        if own != saved:
             raise OracleError(
-                f"a memory of {forms} was to load {saved}; expected the same shapes and dtypes. Resume with the "
+                f"a memory of tensors of shape {own} was to load {saved}; expected the same shapes. Resume with the "
                 "experiment that was saved."
             )
-        self._kept, self._times = [each.clone() for each in state["kept"]], state["times"]
+        self._kept = [each.to(own.dtype, copy=True) for each, own in zip(state["kept"], self._kept, strict=True)]
+        self._times = state["times"]
 
     def report(self) -> Mapping[str, float]:
         """Return an empty report."""

@@ -140,7 +140,7 @@ def _through_time(box: Rectangle, well: Inkwell) -> list[str]:
 def _truncated(box: Rectangle, well: Inkwell) -> list[str]:
     room, scale = _loop_room(box)
     x, y = box.right - room / 2, box.center[1]
-    strokes = "".join(f"M{num(x + far - 2)} {num(y - 14 * scale)}l4 {num(7 * scale)}" for far in (-2, 3))
+    strokes = "".join(f"M{num(x + far - 2)} {num(y + 6 * scale)}l4 {num(8 * scale)}" for far in (-2, 3))
     return [*_through_time(box, well), path(strokes, attributes("none", "cut", 2.2))]
 
 

@@ -98,8 +98,8 @@ def test_bptt_of_all_steps_is_exact_whatever_the_stride():
 
 
 def test_with_one_step_a_round_only_the_memory_knows_what_came_before(tmp_path):
-    """Of the text aabaab..., what follows an a depends on the byte before it. Without that byte, two of three bytes cost
-    ln 2 or more in the mean."""
+    """Of the text aabaab..., what follows an a depends on the byte before it. Without it, two of three bytes cost ln 2
+    or more in the mean."""
     path = tmp_path / "text"
     path.write_bytes(b"aab" * 300)
     grammar = recurrent(text_streams(path, batch=4, context=1), memory((8,), (8,), batch=4), 8, 128)
