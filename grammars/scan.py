@@ -124,8 +124,10 @@ class Scan(nn.Module):
     def play(self, given: "ScanInputs") -> tuple[list[Tensor], Carried]:
         """Apply the cell to all steps. Returns the outputs of all steps, and the state after the last step."""
         state, played = given.state, list[Carried]()
+        cell = self.cell  # torch looks up the parts of a module slowly
         for number, (inputs, live) in enumerate(given.each_step()):
-            found = self._step(inputs, state)
+            carried = () if state is None else state if self.carried == 1 else (state,)
+            found = _flat(cell(*inputs, *carried))
             if number < 2:
                 self._refuse_other_state(state, found)
             outputs, after = found[: -self.carried] or found[:1], found[-self.carried :]
@@ -137,12 +139,6 @@ class Scan(nn.Module):
             state = after
         assert state is not None  # there is at least one step
         return [torch.stack(column, 1) for column in zip(*played, strict=True)], state
-
-    def _step(self, inputs: Carried, state: Carried | None) -> Carried:
-        """Apply the cell to one step. Returns all tensors that it returns, the new state last."""
-        carried = () if state is None else (state[0] if self.carried == 1 else state,)
-        played = self.cell(*inputs, *carried)
-        return (played,) if isinstance(played, Tensor) else tuple(_flat(played))
 
     def _expected(self) -> str:
         parts = [f"{self.sequences} sequence{'s' * (self.sequences > 1)}"]
@@ -215,12 +211,11 @@ class ScanInputs:
         return zip(columns, masks, strict=True)
 
 
-def _flat(played: Any) -> Iterator[Any]:  # Any: what a cell returns
-    for each in played:
-        if isinstance(each, tuple | list):
-            yield from _flat(each)
-        else:
-            yield each
+def _flat(played: Any) -> tuple[Any, ...]:  # Any: what a cell returns
+    """Return all tensors in the nested tuples and lists that a cell returns, in order."""
+    if isinstance(played, tuple | list):
+        return tuple(each for part in played for each in _flat(part))
+    return (played,)
 
 
 def _beside(live: Tensor, value: Tensor) -> Tensor:
