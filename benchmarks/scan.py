@@ -3,17 +3,16 @@
 python -m benchmarks.scan [--repetitions 21] [--steps 50 200 800]
 
 Times are of the processor: both sides compute in one thread. The loops by hand unbind the sequence once and stack the
-outputs once, which is the fastest way in plain PyTorch with the same cells.
+outputs once. A scan runs torch's cells as torch's layers (`grammars/torch_cells.py`), any other cell step by step.
 """
 
-import resource
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +24,7 @@ from antiphon.coordinator.plan.assignment import assign
 from antiphon.coordinator.plan.compile import compile_schedule
 from antiphon.coordinator.plan.placement import spread
 from antiphon.envs import arrays
-from antiphon.grammars import Grammar, QueryDraft, chain_rule, exact, minimise, scan
+from antiphon.grammars import Factory, Grammar, QueryDraft, chain_rule, exact, minimise, scan
 from antiphon.grammars.library.recurrent import recurrent
 from antiphon.oracles import memory
 from benchmarks.paired import in_turn, paired_ratio, seconds_a_round
@@ -73,18 +72,18 @@ def numbers(steps: int) -> tuple[Tensor, Tensor]:
     return torch.randn(BATCH, steps, INPUTS, generator=generator), torch.randn(BATCH, 1, generator=generator)
 
 
-def network(steps: int) -> Grammar:
+def network(steps: int, cell: Factory = Factory.of(nn.RNNCell, INPUTS, HIDDEN)) -> Grammar:
     """Make the grammar of a recurrent network with a target for the last step."""
     q = QueryDraft()
     x, y = q.oracle("Nature", arrays(*numbers(steps), batch=BATCH, shuffle=False))()
-    _, last = q.player("Cell", scan(nn.RNNCell, INPUTS, HIDDEN))(x)
+    _, last = q.player("Cell", scan(cell))(x)
     objective = minimise(q.loss("Loss", mse_loss)(q.player("Readout", nn.Linear, HIDDEN, 1)(last), y))
     return Grammar("network", q.graph(), chain_rule(q, objective), objective, exact())
 
 
-def network_by_hand(steps: int) -> Play:
+def network_by_hand(steps: int, make: Factory = Factory.of(nn.RNNCell, INPUTS, HIDDEN)) -> Play:
     """Return the same recurrent network in plain PyTorch."""
-    cell, readout = nn.RNNCell(INPUTS, HIDDEN), nn.Linear(HIDDEN, 1)
+    cell, readout = make(), nn.Linear(HIDDEN, 1)
     x, y = numbers(steps)
 
     def loss() -> Tensor:
@@ -97,9 +96,25 @@ def network_by_hand(steps: int) -> Play:
     return plain_rounds(loss, [*cell.parameters(), *readout.parameters()], RATE)
 
 
+@final
+class OwnCell(nn.Module):
+    """A cell that is none of torch's: one linear layer of input and state, and tanh."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(INPUTS + HIDDEN, HIDDEN)
+
+    def forward(self, x: Tensor, state: Tensor | None = None) -> Tensor:
+        """Return the new state, (batch, HIDDEN)."""
+        before = x.new_zeros(len(x), HIDDEN) if state is None else state
+        return torch.tanh(self.layer(torch.cat([x, before], 1)))
+
+
+OWN = Factory.of(OwnCell)
 PAIRS: dict[str, tuple[Callable[[int], Grammar], Callable[[int], Play]]] = {
     "language model, LSTM": (language_model, language_model_by_hand),
     "recurrent network": (network, network_by_hand),
+    "recurrent network, own cell": (partial(network, cell=OWN), partial(network_by_hand, make=OWN)),
 }
 
 
@@ -135,9 +150,16 @@ def compiled(name: str, steps: int) -> tuple[float, int]:
 def grown(name: str, side: str, steps: int) -> float:
     """Return by how many MB the largest memory of this process grows in the first rounds of `side`: inline or loop."""
     play = inline(name, steps).play if side == "inline" else PAIRS[name][1](steps)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    Path("/proc/self/clear_refs").write_text("5")  # the largest memory is measured anew
+    before = _memory()
     play(4)
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    return (_memory() - before) / 1024
+
+
+def _memory() -> int:
+    """Return the largest memory of this process since it was last measured anew, in KB (Linux)."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
 
 
 def memory_of(name: str, side: str, steps: int) -> float:
@@ -160,7 +182,7 @@ def main() -> None:
     print(text)
     head = (
         "`python -m benchmarks.scan`: one thread, times of the processor "
-        f"({machine()}). The loops by hand use the same cells."
+        f"({machine()}). The loops by hand use the same cells. A scan runs torch's cells as torch's layers."
     )
     write_section("Scan beside loops over the steps", f"{head}\n\n{text}")
 

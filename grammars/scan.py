@@ -16,6 +16,7 @@ from antiphon.errors import ShapeError
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.inference import make_operator
 from antiphon.grammars.numbers import Count
+from antiphon.grammars.torch_cells import whole_sequence
 from antiphon.grammars.truncation import Truncation
 from antiphon.grammars.typed import typed
 from antiphon.grammars.types import EdgeType
@@ -123,6 +124,10 @@ class Scan(nn.Module):
 
     def play(self, given: "ScanInputs") -> tuple[list[Tensor], Carried]:
         """Apply the cell to all steps. Returns the outputs of all steps, and the state after the last step."""
+        if given.mask is None and self.sequences == 1:
+            whole = whole_sequence(self.cell, given.sequences[0], given.state)
+            if whole is not None and len(whole[1]) == self.carried:
+                return [whole[0]], whole[1]
         state, played = given.state, list[Carried]()
         cell = self.cell  # torch looks up the parts of a module slowly
         for number, (inputs, live) in enumerate(given.each_step()):
