@@ -5,6 +5,7 @@ time, of all steps of the round, or truncated (Williams and Peng, 1990).
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -62,7 +63,7 @@ def restarted(begins: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
     return tuple(torch.where(begins[:, None], 0, each) for each in states)
 
 
-def loss_of_windows(*given: Tensor | nn.Module, truncation: Truncation) -> Tensor:
+def loss_of_windows(*given: Any, truncation: Truncation) -> Tensor:  # Any: modules, then tensors
     """Return the loss whose gradient truncated backpropagation through time is: mean cross-entropy, in nats.
 
     Its value is that of the objective. Each window of the truncation starts from a state that is held fixed. given: the

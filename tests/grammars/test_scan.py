@@ -37,13 +37,18 @@ def of_torch(network: nn.RNNBase, x, state):
 
 @pytest.mark.parametrize("kind", ["RNN", "LSTM"])
 @pytest.mark.parametrize("given", [True, False])
-def test_values_and_gradients_are_those_of_torchs_networks(kind, given):
+@pytest.mark.parametrize("stepwise", [True, False])
+def test_values_and_gradients_are_those_of_torchs_networks(kind, given, stepwise):
     torch.manual_seed(0)
     ours, theirs, state = pair(kind)
+    steps = []
+    if stepwise:  # a cell with a hook is called at every step
+        ours.cell.register_forward_hook(lambda *_: steps.append(1))
     state = state if given else []
     x = torch.randn(BATCH, STEPS, WIDTH).double().requires_grad_()
     found, truth = ours(x, *state), of_torch(theirs, x, state)
     weights = [torch.randn_like(each) for each in truth]
+    assert len(steps) == STEPS * stepwise
     for mine, other in zip(found, truth, strict=True):
         torch.testing.assert_close(mine, other, rtol=1e-12, atol=1e-12)
     for mine, other in zip(
