@@ -13,6 +13,7 @@ from antiphon.grammars.chain_rule import (
     cut_into as cut_into,
     freeze_at as freeze_at,
     negate_into as negate_into,
+    truncated as truncated,
 )
 from antiphon.grammars.cost import Cost as Cost, cost as cost
 from antiphon.grammars.draft import QueryDraft as QueryDraft, Value as Value
@@ -68,6 +69,7 @@ from antiphon.grammars.partitions import (
 )
 from antiphon.grammars.query import Kind as Kind, Port as Port, QueryGraph as QueryGraph
 from antiphon.grammars.response import ResponseGraph as ResponseGraph
+from antiphon.grammars.scan import Scan as Scan, scan as scan
 from antiphon.grammars.semantics import Semantics as Semantics, agreement as agreement, semantics as semantics
 from antiphon.grammars.typed import typed as typed
 from antiphon.grammars.types import Batch as Batch, EdgeType as EdgeType, Order as Order

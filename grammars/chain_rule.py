@@ -2,17 +2,18 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, final
 
 from antiphon.errors import BlackBoxError, GrammarError
 from antiphon.grammars.arrived import Arrived
 from antiphon.grammars.draft import QueryDraft, Value
 from antiphon.grammars.maps import negate
-from antiphon.grammars.numbers import told
+from antiphon.grammars.numbers import Count, told
 from antiphon.grammars.objective import Objective, Term, refuse_strangers
 from antiphon.grammars.oracle import Box
 from antiphon.grammars.query import Kind, Node, Port, QueryGraph
 from antiphon.grammars.response import ResponseGraph
+from antiphon.grammars.truncation import Truncation
 from antiphon.grammars.typed import typed
 from antiphon.grammars.ways import Ways
 from antiphon.grammars.writing import Message, ResponseDraft
@@ -119,6 +120,34 @@ def chain_rule(
     return _Walk(graph, _edits(edit), further, _edits(delivery)).walk(objective)
 
 
+@typed
+@final
+@dataclass(frozen=True)
+class Truncated:
+    """An edit that changes no message, but how a scan's product is taken: by truncated backpropagation through time.
+
+    owner: the name of a player whose module is a scan, or of a brick of such players.
+    """
+
+    owner: str
+    truncation: Truncation
+
+    def __call__(self, upstream: Upstream) -> Message:
+        """Return the message unchanged."""
+        return upstream.message
+
+
+@typed
+def truncated(owner: str, *, through: Count, every: Count) -> Edit:
+    """Return an edit by which errors flow back through the last `through` steps of a scan only, every `every` steps.
+
+    This is BPTT(h; h') of Williams and Peng (1990), with h = `through` and h' = `every`. owner: the name of a player
+    whose module is a scan. The gradient is exact if `through` is at least the number of steps. Raises GrammarError if
+    `through` is smaller than `every`.
+    """
+    return Truncated(owner, Truncation(through, every))
+
+
 class _Walk:
     """One walk backwards through a Query graph, which collects the messages (gradients).
 
@@ -137,6 +166,7 @@ class _Walk:
         self.everywhere = self.ways.of(Term(()))
         self.said: dict[Port, dict[int, list[Message]]] = {}
         self.heard: dict[str, list[Message]] = {player.name: [] for player in query.players}
+        self.truncations = _truncations(query, edits)
 
     def walk(self, objective: Objective) -> ResponseGraph:
         for term in objective.terms:
@@ -173,7 +203,7 @@ class _Walk:
         """
         self._refuse_black_box(node)
         self.arrived.put(cotangents)
-        product = self.draft.product(node.name, *cotangents.values())
+        product = self.draft.product(node.name, *cotangents.values(), truncation=self.truncations.get(node.owner))
         if self.ways[way].heard:
             found = _edited(Delivery(self.draft, product.parameters, node, self.arrived), self.deliveries)
             self.heard[node.owner] += [] if found is None else [found]
@@ -216,6 +246,21 @@ def _edited(sent: Any, edits: Sequence[Any]) -> Message | None:  # Any: an Upstr
             )
         sent = replace(sent, message=found)
     return sent.message
+
+
+def _truncations(query: QueryGraph, edits: Sequence[Edit]) -> Mapping[str, Truncation]:
+    """Return the truncation of each player that an edit truncates. Raises GrammarError for an unknown player."""
+    found: dict[str, Truncation] = {}
+    for edit in edits:
+        if isinstance(edit, Truncated):
+            players = query.players_in(edit.owner)
+            found |= dict.fromkeys(players, edit.truncation)
+            if strange := [player for player in players if player not in query.player_by_name]:
+                raise GrammarError(
+                    f"an edit truncates {strange[0]!r}, which is no player of this Query graph; expected one of "
+                    f"{sorted(query.player_by_name)}, or a brick of them. Correct the name."
+                )
+    return found
 
 
 @typed

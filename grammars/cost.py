@@ -10,7 +10,7 @@ its own (the placement `spread`). The count itself needs no placement, no schedu
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from math import prod
 
@@ -58,8 +58,8 @@ class Cost:
     """The messages and queries of a grammar over `rounds` rounds. Divide by `rounds` for the average round.
 
     queries: how often each oracle is asked. gradients: how often each owner is asked for a vector-Jacobian product, as
-    a gray box. query_depth, response_depth: the length of the longest chain of messages in the Query graph and in the
-    Response graph.
+    a gray box. steps: how many steps each owner of a scan computes one after another, in its queries. query_depth,
+    response_depth: the length of the longest chain of messages in the Query graph and in the Response graph.
     """
 
     grammar: str
@@ -69,6 +69,7 @@ class Cost:
     gradients: Mapping[str, int]
     query_depth: int
     response_depth: int
+    steps: Mapping[str, int] = field(default_factory=dict)
 
     def messages(self, graph: Graph | None = None, localities: frozenset[Locality] | None = None) -> int:
         """Return the number of messages.
@@ -93,6 +94,7 @@ class Cost:
             f"  bytes: {self.bytes(Order.ZEROTH)} zeroth order, {self.bytes(Order.FIRST)} first order",
             f"  depth: {self.query_depth} of Q, {self.response_depth} of R",
             *(f"  queries of {name}: {count}" for name, count in self.queries.items()),
+            *(f"  steps of {name}: {count}" for name, count in self.steps.items()),
         ]
         return "\n".join(lines)
 
@@ -120,6 +122,7 @@ def cost(grammar: Grammar, rounds: range | None = None, moves: Moves | None = No
         _by_owner(products, told),
         query_depth(grammar),
         response_depth(grammar),
+        _steps(grammar, home, asked),
     )
 
 
@@ -156,6 +159,15 @@ def response_depth(grammar: Grammar) -> int:
             hop = source != (home[hearer.of] if isinstance(hearer, Product) else hearer.player)
             depth[hearer.name] = max(depth.get(hearer.name, 0), depth[node.name] + hop)
     return max(depth.values(), default=0)
+
+
+def _steps(grammar: Grammar, home: Mapping[str, str], asked: Mapping[str, int]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for node in grammar.query.nodes:
+        if (steps := grammar.query.steps_of(node)) is not None:
+            (count,) = EdgeType((steps,)).sized(grammar.query.sizes)
+            found[home[node.name]] = found.get(home[node.name], 0) + count * asked[node.name]
+    return found
 
 
 def _query_hops(grammar: Grammar, home: Mapping[str, str], asked: Mapping[str, int]) -> list[Hop]:

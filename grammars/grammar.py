@@ -123,7 +123,8 @@ def _describe_response_node(node: ResponseNode) -> list[Any]:  # Any: JSON
             return [*head, [node.port.node, node.port.index]]
         case Product():
             places = [None if port is None else [port.node, port.index] for port in node.cotangents]
-            return [*head, node.of, places, node.toward, node.parameters]
+            truncated = [] if node.truncation is None else [repr(node.truncation)]
+            return [*head, node.of, places, node.toward, node.parameters, *truncated]
         case Map():
             return [*head, node.operation.description]
         case Sum():

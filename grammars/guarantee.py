@@ -38,21 +38,32 @@ class PlayerLoss:
     operation: takes the values at `inputs`, in their order; returns a 0-d tensor that torch can differentiate. Values
     that it detaches are held fixed. The Query graph need not compute the loss. If it does, give the promise an
     `Objective` instead (`minimise(loss)`). A player whose promise has no loss minimises its terms of the grammar's
-    objective.
+    objective. players: names of players whose modules `operation` takes before the values, to compute their outputs in
+    another way.
     """
 
     operation: Factory
     inputs: tuple[Port, ...]
+    players: tuple[str, ...] = ()
 
     @classmethod
     @typed
-    def of(cls, operation: Callable[..., Any] | Factory, *values: Value | Port, **keywords: Any) -> "PlayerLoss":
-        """Make the loss `operation(*values, **keywords)`, 0-d, of values of a draft of a Query graph."""
+    def of(
+        cls,
+        operation: Callable[..., Any] | Factory,
+        *values: Value | Port,
+        players: tuple[str, ...] = (),
+        **keywords: Any,
+    ) -> "PlayerLoss":
+        """Make the loss `operation(*modules of players, *values, **keywords)`, 0-d.
+
+        values: of a draft of a Query graph.
+        """
         ports = tuple(value.port if isinstance(value, Value) else value for value in values)
-        return cls(Factory.of(operation, **keywords), ports)
+        return cls(Factory.of(operation, **keywords), ports, players)
 
     def __repr__(self) -> str:
-        return f"{self.operation} ({', '.join(map(repr, self.inputs))})"
+        return f"{self.operation} ({', '.join((*self.players, *map(repr, self.inputs)))})"
 
 
 Loss: TypeAlias = PlayerLoss | Objective
@@ -282,8 +293,8 @@ class Guarantee:
         merged.
 
         names: a function from a player to the players that replace it. ports: a function from a value to the value that
-        replaces it, or to None if the value is no longer played. A promise whose loss needs such a missing value is
-        dropped.
+        replaces it, or to None if the value is no longer played. A promise whose loss needs such a missing value, or
+        the module of a player that is replaced, is dropped.
         """
         found = (_regrouped(promise, names, ports) for promise in self.promises)
         return Guarantee(tuple(promise for promise in found if promise is not None))
@@ -316,12 +327,13 @@ def _regrouped(
     loss: Loss | None = getattr(promise, "loss", None)
     if loss is not None and loss != UNKNOWN:
         places = {port: ports(port) for port in (loss.held if isinstance(loss, Objective) else loss.inputs)}
-        if None in places.values():
+        players = () if isinstance(loss, Objective) else loss.players
+        if None in places.values() or any(tuple(names(player)) != (player,) for player in players):
             return None
         if isinstance(loss, Objective):
             changes["loss"] = loss.regrouped(names, lambda port: places[port] or port)
         else:
-            changes["loss"] = replace(loss, inputs=tuple(places.values()))
+            changes["loss"] = replace(loss, inputs=tuple(places[port] for port in loss.inputs))
     return replace(promise, **changes)
 
 

@@ -207,6 +207,7 @@ class _Trial:
 
     def _run(self, operator: Callable[..., Any], values: Values, way: "Way | None", sizes: Sizes) -> _Played:
         given = values(sizes)
+        operator = getattr(operator, "outlined", operator)  # a scan's first steps show the shapes of all
         before = [value._version for value in given]
         try:
             played = operator(*given) if way is None else way(operator, given)

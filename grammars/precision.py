@@ -54,6 +54,9 @@ def make_double(factory: Factory) -> nn.Module:
     return _doubled(made)
 
 
+make_double.is_wrapper = True  # pyright: ignore[reportFunctionMemberAccess] - read by `cell_of`
+
+
 def _doubled(module: nn.Module) -> nn.Module:
     """Convert parameters and buffers of a module to double, as `Module.to` does, and return it. Shared tensors stay
     shared.
@@ -143,6 +146,9 @@ class DoubleOperator(nn.Module):
 
     It is a class, so that the wrapped operator is made only once.
     """
+
+    is_wrapper = True
+    """Read by `cell_of`."""
 
     def __init__(self, factory: Factory) -> None:
         super().__init__()

@@ -16,7 +16,7 @@ from antiphon.grammars.names import fault_of
 from antiphon.grammars.numbers import Share
 from antiphon.grammars.oracle import Box, OracleDeclaration, Question
 from antiphon.grammars.typed import typed
-from antiphon.grammars.types import EdgeType
+from antiphon.grammars.types import Dimension, EdgeType
 from antiphon.grammars.walks import reached
 
 
@@ -214,6 +214,18 @@ class QueryGraph:
         assert question is not None  # held by _refuse_unknown_owners
         return question
 
+    def steps_of(self, node: Node) -> Dimension | None:
+        """Return the number of steps of a scan, a node that applies one cell to every step of a sequence.
+
+        Returns None for any other node.
+        """
+        players = {clone.name: clone.player for clone in self.clones}
+        player = self.player_by_name.get(players.get(node.owner, node.owner))
+        factory = player.factory if player is not None else node.operator
+        if factory is None or cell_of(factory) is None:
+            return None
+        return self.type_of(node.inputs[0]).shape[1]
+
     def players_above(self, port: Port) -> frozenset[str]:
         """Return the names of the players on which the value at this port depends.
 
@@ -256,7 +268,16 @@ class QueryGraph:
         return () if node.kind is Kind.CLONE else tuple(port.node for port in node.inputs)
 
     def __repr__(self) -> str:
-        return "Q:\n" + "\n".join(f"  {node!r}" for node in self.nodes)
+        steps = {node.name: self.steps_of(node) for node in self.nodes}
+        loops = {name: "" if each is None else f", a loop of {each!r} steps" for name, each in steps.items()}
+        return "Q:\n" + "\n".join(f"  {node!r}{loops[node.name]}" for node in self.nodes)
+
+
+def cell_of(factory: Factory) -> Factory | None:
+    """Return the factory of the cell that a scan applies to every step; None if `factory` makes no scan."""
+    while getattr(factory.target, "is_wrapper", False):  # the conversion to float64
+        factory = factory.arguments[0]
+    return factory.arguments[0] if getattr(factory.target, "is_scan", False) else None
 
 
 def _refuse_unprintable_names(graph: QueryGraph) -> None:

@@ -67,7 +67,8 @@ class Composed:
                 f"a player's loss of grammar {self.grammar.name!r} takes {strange[0]!r}, which Q does not play in that "
                 f"round; expected one of {sorted(map(repr, self.values))}. Refer to one of these."
             )
-        found = make_operator(loss.operation)(*(self.values[port] for port in loss.inputs))
+        modules = (self.modules[player] for player in loss.players)
+        found = make_operator(loss.operation)(*modules, *(self.values[port] for port in loss.inputs))
         if not isinstance(found, Tensor) or found.dim() != 0:
             raise GrammarError(
                 f"a player's loss of grammar {self.grammar.name!r}, {loss!r}, is {_described(found)}; expected a 0-d "

@@ -14,6 +14,7 @@ from antiphon.grammars.inference import infer, make_operator
 from antiphon.grammars.maps import Linearity
 from antiphon.grammars.oracle import Box
 from antiphon.grammars.query import Kind, Port, QueryGraph
+from antiphon.grammars.truncation import Truncation
 from antiphon.grammars.typed import typed
 from antiphon.grammars.types import EdgeType, Order
 from antiphon.grammars.walks import reached
@@ -47,7 +48,8 @@ class Product:
     message. toward: the inputs of that node whose gradient is needed. Output i of this product is the gradient of input
     i of the node. parameters: whether the gradient of the player's parameters, output `PARAMETERS`, is needed. It is a
     sum over the batch and not a mean, because losses are means and their gradients contain the factor 1 / batch
-    already.
+    already. truncation: for a node that is a scan of a player, the steps through which errors flow back; None for all
+    steps.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Product:
     cotangents: tuple[Port | None, ...]
     toward: tuple[int, ...]
     parameters: bool
+    truncation: Truncation | None = None
 
     @property
     def inputs(self) -> tuple[Port, ...]:
@@ -64,7 +67,8 @@ class Product:
     def __repr__(self) -> str:
         inputs = ", ".join("-" if port is None else _port(port) for port in self.cotangents)
         outputs = [f"input {index}" for index in self.toward] + (["parameters"] if self.parameters else [])
-        return f"{self.name} = {self.of} * ({inputs}) -> {', '.join(outputs)}"
+        way = "" if self.truncation is None else f", by {self.truncation!r}"
+        return f"{self.name} = {self.of} * ({inputs}) -> {', '.join(outputs)}{way}"
 
 
 @dataclass(frozen=True)
@@ -223,6 +227,7 @@ class ResponseGraph:
         types: dict[Port, EdgeType] = {}
         for node in self.nodes:
             _type_node(node, query, types)
+        _refuse_wrong_truncations(self.nodes, query)
         return types
 
     def __repr__(self) -> str:
@@ -320,6 +325,25 @@ def _product_types(node: Product, query: QueryGraph, types: Mapping[Port, EdgeTy
             )
         found[Port(node.name, PARAMETERS)] = query.player_by_name[of.owner].space.of_order(Order.FIRST)
     return found
+
+
+def _refuse_wrong_truncations(nodes: Sequence[ResponseNode], query: QueryGraph) -> None:
+    """Raise GrammarError for a truncated product of a node that is no player's scan, or truncated in two ways."""
+    found: dict[str, Truncation | None] = {}
+    for node in nodes:
+        if not isinstance(node, Product):
+            continue
+        of = query.by_name[node.of]
+        if node.truncation is not None and (of.kind is not Kind.PLAYER or query.steps_of(of) is None):
+            raise GrammarError(
+                f"response node {node.name!r} truncates the product of {node.of!r}, which has no steps; expected a "
+                "player whose module is a `scan`. Declare it with `scan`, or leave the product whole."
+            )
+        if found.setdefault(node.of, node.truncation) != node.truncation:
+            raise GrammarError(
+                f"response node {node.name!r} takes the product of {node.of!r} by {node.truncation!r}, and another "
+                f"node by {found[node.of]!r}; expected one truncation for all products of a node. Give both the same."
+            )
 
 
 def _sum_type(node: Sum, query: QueryGraph, types: Mapping[Port, EdgeType]) -> EdgeType:

@@ -9,6 +9,7 @@ from antiphon.grammars.draft import Value
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.query import Port, QueryGraph
 from antiphon.grammars.response import PARAMETERS, Deliver, Map, Product, ResponseGraph, ResponseNode, Seed, Sum, Tap
+from antiphon.grammars.truncation import Truncation
 from antiphon.grammars.typed import typed
 
 
@@ -66,15 +67,18 @@ class ResponseDraft:
         port = port_of(loss)
         return self._add(Seed(self._free(f"d {port.node}"), port, weight))
 
-    def product(self, of: Value | Port | str, *cotangents: Message | None) -> ProductHandle:
+    def product(
+        self, of: Value | Port | str, *cotangents: Message | None, truncation: Truncation | None = None
+    ) -> ProductHandle:
         """Add the vector-Jacobian product (operator `*`) of a node of the Query graph, and return its handle.
 
-        of: the node, or one of its outputs. cotangents: one message (or None) per output of the node.
+        of: the node, or one of its outputs. cotangents: one message (or None) per output of the node. truncation: for a
+        scan, the steps through which errors flow back; None for all.
         """
         name = of if isinstance(of, str) else port_of(of).node
         inputs = self.query.by_name[name].inputs if name in self.query.by_name else ()
         ports = tuple(None if each is None else _heard(each) for each in cotangents)
-        node = Product(self._free(f"{name} *"), name, ports, tuple(range(len(inputs))), True)
+        node = Product(self._free(f"{name} *"), name, ports, tuple(range(len(inputs))), True, truncation)
         return ProductHandle(self, self._add(node).port.node)
 
     def tap(self, value: Value | Port) -> Message:

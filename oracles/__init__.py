@@ -2,6 +2,7 @@
 
 from antiphon.oracles.answers import answer_check as answer_check, checked_answer as checked_answer
 from antiphon.oracles.black_box import black_box as black_box
+from antiphon.oracles.carried_state import memory as memory
 from antiphon.oracles.directions import coordinates as coordinates
 from antiphon.oracles.gray_box import gray_box as gray_box
 from antiphon.oracles.noise import (
@@ -11,3 +12,4 @@ from antiphon.oracles.noise import (
     uniform as uniform,
 )
 from antiphon.oracles.operator import Operator as Operator
+from antiphon.oracles.scalar_schedule import scalar_schedule as scalar_schedule

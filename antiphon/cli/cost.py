@@ -16,6 +16,7 @@ from antiphon.cli.cost_tables import (
     main_table,
     message_table,
     query_table,
+    step_table,
     sum_table,
 )
 from antiphon.cli.terminal import say
@@ -88,6 +89,7 @@ def _show(reports: Sequence[CostReport], console: Console, messages: bool) -> No
         )
     elsewhere = [each for each in reports if each.by == "schedule" or len(set(each.nodes.values())) > 1]
     tables = [main_table(reports), query_table(reports)]
+    tables += [step_table(reports)] if any(each.counted.steps for each in reports) else []
     tables += [sum_table(reports)] if any(each.sums for each in reports) else []
     tables += [message_table(reports)] if messages else []
     tables += [flow_table(elsewhere, machines=machines) for machines in (False, True) if elsewhere]

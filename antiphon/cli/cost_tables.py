@@ -46,6 +46,12 @@ def query_table(reports: Sequence[CostReport]) -> Table:
     return columns(rows, ["grammar", "oracle", "queries predicted", "measured"], left=2)
 
 
+def step_table(reports: Sequence[CostReport]) -> Table:
+    """Return a table of the steps that each owner of a scan computes one after another per round."""
+    rows = [(each.name, owner, average(count, each)) for each in reports for owner, count in each.counted.steps.items()]
+    return columns(rows, ["grammar", "scan", "steps"], left=2)
+
+
 def flow_table(reports: Sequence[CostReport], *, machines: bool) -> Table:
     """Return a table of messages and bytes per round for each pair of workers; of machines, if `machines` is true."""
     what, rows = "machine" if machines else "worker", []
@@ -97,6 +103,7 @@ def as_json(each: CostReport) -> dict[str, Any]:  # Any: JSON
         "predicted": asdict(each.predicted),
         "measured": {**asdict(each.found), "overhead_bytes": each.overhead},
         "depth": {"Q": counted.query_depth, "R": counted.response_depth},
+        "steps": counted.steps,
         "locality": {str(kind): counted.messages(Graph.RESPONSE, frozenset({kind})) for kind in Locality},
         "messages": [{name: _plain(value) for name, value in vars(hop).items()} for hop in counted.hops],
         "between_workers": _flows(each, machines=False),

@@ -2,7 +2,7 @@
 
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.oracle import Box
-from antiphon.grammars.query import CloneDeclaration, Kind, Node, PlayerDeclaration, QueryGraph, QueryPass
+from antiphon.grammars.query import CloneDeclaration, Kind, Node, PlayerDeclaration, QueryGraph, QueryPass, cell_of
 from antiphon.oracles.noise import Noise
 from antiphon.pictures.picture import Arrow, Line, Mark, MarkKind, Side
 from antiphon.pictures.symbols import clipped, shape_of, value_symbol
@@ -48,8 +48,9 @@ def frame_title(query_pass: QueryPass) -> str:
 
 
 def _node_mark(query: QueryGraph, node: Node, framed: dict[str, str]) -> Mark:
-    kind, operator = _kind_of(query, node), _operator(query, node)
+    kind, operator, steps = _kind_of(query, node), _operator(query, node), query.steps_of(node)
     lines = (clipped(node.name), *([clipped(_made_by(operator), 30)] if operator else []))
+    lines += () if steps is None else (f"{steps!r} steps",)
     inputs = ", ".join(map(repr, node.inputs))
     return Mark(
         node_id(node.name),
@@ -70,7 +71,7 @@ def _kind_of(query: QueryGraph, node: Node) -> MarkKind:
     if node.kind is Kind.LOSS:
         return MarkKind.LOSS
     if node.kind is not Kind.ORACLE:
-        return MarkKind.OPERATOR
+        return MarkKind.OPERATOR if query.steps_of(node) is None else MarkKind.SCAN
     oracle = next(each for each in query.oracles if each.name == node.owner)
     if oracle.declaration.factory.target is Noise and not node.inputs:
         return MarkKind.NOISE
@@ -89,7 +90,8 @@ def _operator(query: QueryGraph, node: Node) -> Factory | None:
 
 
 def _made_by(factory: Factory) -> str:
-    """Return a factory as text without the name of its Python module, such as "Linear(4, 2)"."""
+    """Return a factory as text without the name of its Python module, such as "Linear(4, 2)". For a scan: its cell."""
+    factory = cell_of(factory) or factory
     module, _, call = repr(factory).partition(":")
     return call if call and "(" not in module else repr(factory)
 

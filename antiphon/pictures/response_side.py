@@ -116,10 +116,7 @@ def _mark(query: QueryGraph, response: ResponseGraph, node: ResponseNode) -> Mar
             asks = node_id(node.loss.node)
             return Mark(response_id(node.name), MarkKind.SEED, sign=sign, what=sign, tip=tip, asks=asks)
         case Product():
-            told = [*map(str, node.toward), *(["parameters"] if node.parameters else [])]
-            tip = f"vector-Jacobian product of {node.of}, toward {', '.join(told)}"
-            lines, asks = (clipped(node.of),), node_id(node.of)
-            return Mark(response_id(node.name), MarkKind.PRODUCT, lines, "*", what=node.of, tip=tip, asks=asks)
+            return _product_mark(query, node)
         case Tap():
             symbol = value_symbol(query, node.port)
             tip = f"tap: the value {node.port!r} as Q computed it"
@@ -132,6 +129,24 @@ def _mark(query: QueryGraph, response: ResponseGraph, node: ResponseNode) -> Mar
             return _map_mark(node, _bypasses(response, node))
         case Deliver():
             return _player_mark(query, response, node)
+
+
+def _product_mark(query: QueryGraph, node: Product) -> Mark:
+    told = [*map(str, node.toward), *(["parameters"] if node.parameters else [])]
+    tip, steps = (
+        f"vector-Jacobian product of {node.of}, toward {', '.join(told)}",
+        query.steps_of(query.by_name[node.of]),
+    )
+    kind = MarkKind.PRODUCT if steps is None else MarkKind.THROUGH_TIME
+    lines = (clipped(node.of), *(() if steps is None else (f"{steps!r} steps",)))
+    if node.truncation is not None:
+        kind, lines, tip = (
+            MarkKind.TRUNCATED,
+            (clipped(node.of), repr(node.truncation)),
+            f"{tip}, by {node.truncation!r}",
+        )
+    what, asks = " ".join((node.of, *lines[1:])), node_id(node.of)
+    return Mark(response_id(node.name), kind, lines, "*", what=what, tip=tip, asks=asks)
 
 
 def _player_mark(query: QueryGraph, response: ResponseGraph, node: Deliver) -> Mark:

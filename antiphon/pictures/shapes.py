@@ -7,7 +7,7 @@ from antiphon.pictures.geometry import Point, Rectangle
 from antiphon.pictures.ink import Inkwell, attributes, circle, num, path, polygon, rectangle
 from antiphon.pictures.lettering import NAME, SIGN
 from antiphon.pictures.picture import Change, Mark, MarkKind
-from antiphon.pictures.sizes import DECK, DISC, MAT, lines_of, sign_of
+from antiphon.pictures.sizes import DECK, DISC, LOOP, LOOPS, MAT, PRODUCTS, lines_of, sign_of
 
 
 def shape(mark: Mark, box: Rectangle, well: Inkwell) -> list[str]:
@@ -40,6 +40,8 @@ def outline(kind: MarkKind, box: Rectangle, well: Inkwell) -> list[str]:
             return [polygon(edge, attributes("paper")), polygon(edge, attributes(well.pattern("dots"), "ink", 1.4))]
         case MarkKind.OPERATOR:
             return [rectangle(box, 4, attributes("paper", "ink", 1.3))]
+        case MarkKind.SCAN:
+            return [*outline(MarkKind.OPERATOR, _before_loop(box), well), *_loop(box)]
         case MarkKind.WORKER:
             return [rectangle(box, 5, attributes("player", "ink", 1.4))]
         case MarkKind.AGENTS:
@@ -95,8 +97,8 @@ def _lettering(mark: Mark, box: Rectangle, well: Inkwell) -> list[str]:
     lines = lines_of(mark)
     if not lines:
         return []
-    if mark.kind in (MarkKind.PRODUCT, MarkKind.MATRIX):
-        x += DISC / 2
+    x += DISC / 2 if mark.kind in {*PRODUCTS, MarkKind.MATRIX} else 0
+    x -= LOOP / 2 if mark.kind in LOOPS else 0
     y += DECK if mark.kind is MarkKind.REPLICAS else 0
     found: list[str] = []
     if mark.kind in (MarkKind.GRAY, MarkKind.NOISE):
@@ -129,6 +131,40 @@ def _product(box: Rectangle, well: Inkwell) -> list[str]:
         circle(center, 8.5, attributes("ink")),
         well.centered("*", SIGN, star, "paper"),
     ]
+
+
+def _through_time(box: Rectangle, well: Inkwell) -> list[str]:
+    return [*_product(_before_loop(box), well), *_loop(box)]
+
+
+def _truncated(box: Rectangle, well: Inkwell) -> list[str]:
+    room, scale = _loop_room(box)
+    x, y = box.right - room / 2, box.center[1]
+    strokes = "".join(f"M{num(x + far - 2)} {num(y + 6 * scale)}l4 {num(8 * scale)}" for far in (-2, 3))
+    return [*_through_time(box, well), path(strokes, attributes("none", "cut", 2.2))]
+
+
+def _loop_room(box: Rectangle) -> tuple[float, float]:
+    """Return the width of the loop of a mark, and the scale of the loop's height. Samples in legends are small."""
+    return min(LOOP, 0.4 * box.width), min(1.0, box.height / 34)
+
+
+def _before_loop(box: Rectangle) -> Rectangle:
+    """Return the part of a rectangle that is left of the loop."""
+    return Rectangle(box.x, box.y, box.width - _loop_room(box)[0], box.height)
+
+
+def _loop(box: Rectangle) -> list[str]:
+    """Draw an arrow that leaves a mark on its right side, and comes back to the same side."""
+    room, scale = _loop_room(box)
+    x, y, far = box.right - room, box.center[1], 1.3 * room
+
+    def at(dx: float, dy: float) -> str:
+        return f"{num(x + dx)} {num(y + scale * dy)}"
+
+    line = f"M{at(0, 9)}C{at(far, 13)} {at(far, -13)} {at(5, -10)}"
+    head = [(x, y - 9 * scale), (x + 7.5, y - 13.5 * scale), (x + 8, y - 6 * scale)]
+    return [path(line, attributes("none", "ink", 1.3)), polygon(head, attributes("ink", "ink", 0.8))]
 
 
 def _tap(box: Rectangle, well: Inkwell) -> list[str]:
@@ -186,6 +222,8 @@ def _held(box: Rectangle, well: Inkwell) -> list[str]:
 
 _COMPOSED: Mapping[MarkKind, Callable[[Rectangle, Inkwell], list[str]]] = {
     MarkKind.PRODUCT: _product,
+    MarkKind.THROUGH_TIME: _through_time,
+    MarkKind.TRUNCATED: _truncated,
     MarkKind.TAP: _tap,
     MarkKind.MATRIX: _matrix,
     MarkKind.BROADCAST: _broadcast,

@@ -21,6 +21,8 @@ MARGINS = {
     MarkKind.NOISE: (13.0, 12.0),
     MarkKind.TAP: (16.0, 7.0),
     MarkKind.PRODUCT: (10.0, 7.0),
+    MarkKind.THROUGH_TIME: (10.0, 7.0),
+    MarkKind.TRUNCATED: (10.0, 7.0),
     MarkKind.MAP: (16.0, 7.0),
     MarkKind.BYPASS: (16.0, 7.0),
     MarkKind.REPLICAS: (12.0, 11.0),
@@ -42,6 +44,15 @@ DECK = 4.0
 DISC = 20.0
 """Width, in points, of the sign before the name in the mark of a vector-Jacobian product or of a matrix."""
 
+PRODUCTS = frozenset((MarkKind.PRODUCT, MarkKind.THROUGH_TIME, MarkKind.TRUNCATED))
+"""The marks of vector-Jacobian products."""
+
+LOOP = 20.0
+"""Width, in points, of the loop to the right of the mark of a scan or of its vector-Jacobian product."""
+
+LOOPS = frozenset((MarkKind.SCAN, MarkKind.THROUGH_TIME, MarkKind.TRUNCATED))
+"""The marks with a loop."""
+
 
 def lines_of(mark: Mark) -> tuple[TextLine, ...]:
     """Return the text lines of a mark (drawn node) with their styles: the name, then details."""
@@ -54,7 +65,7 @@ def sign_of(mark: Mark) -> TextLine | None:
 
     The star of a vector-Jacobian product is part of its shape, and is no sign.
     """
-    if not mark.sign or mark.kind is MarkKind.PRODUCT:
+    if not mark.sign or mark.kind in PRODUCTS:
         return None
     return TextLine(mark.sign, SIGN if mark.kind in (MarkKind.MINUS, MarkKind.SUM) else SMALL_SIGN)
 
@@ -68,9 +79,10 @@ def size_of(mark: Mark) -> tuple[float, float]:
     if mark.kind is MarkKind.SCALE:
         sign = sign_of(mark)
         return (sign.width if sign else 0) + 26, 26.0
-    inner = max(line.width for line in lines) + (DISC if mark.kind in (MarkKind.PRODUCT, MarkKind.MATRIX) else 0)
+    inner = max(line.width for line in lines) + (DISC if mark.kind in {*PRODUCTS, MarkKind.MATRIX} else 0)
     height = sum(line.style.height for line in lines) + 2 * above
-    return max(inner + 2 * aside, 54.0), max(height, FACING) if mark.kind is MarkKind.PRODUCT else height
+    width = max(inner + 2 * aside, 54.0) + (LOOP if mark.kind in LOOPS else 0)
+    return width, max(height, FACING) if mark.kind in PRODUCTS else height
 
 
 def label_of(arrow: Arrow) -> tuple[TextLine, ...]:

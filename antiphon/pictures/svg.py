@@ -90,5 +90,8 @@ _SAMPLES = {
     MarkKind.HELD: (20, 22),
     MarkKind.BROADCAST: (30, 12),
     MarkKind.REPLICAS: (30, 20),
+    MarkKind.SCAN: (36, 20),
+    MarkKind.THROUGH_TIME: (38, 20),
+    MarkKind.TRUNCATED: (38, 20),
 }
 """For some kinds of marks: the size of the sample in the legend, in points; (30, 17) for other kinds."""

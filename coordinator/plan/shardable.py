@@ -40,6 +40,8 @@ def _obstacle(grammar: Grammar, placement: Placement, player: str, nodes: Mappin
         if node.name not in nodes:
             return f"{node.name!r} is played by one replica only, since its batch cannot be divided"
         products = [each for each in grammar.response.nodes if isinstance(each, Product) and each.of == node.name]
+        if any(each.truncation is not None for each in products):
+            return f"the product of {node.name!r} is truncated"
         if len(products) > 1:
             return f"{node.name!r} is asked for {len(products)} products of one query"
     return ""

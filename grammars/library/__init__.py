@@ -37,6 +37,7 @@ from antiphon.grammars.library.networks import (
 from antiphon.grammars.library.penalty import squared_norm as squared_norm
 from antiphon.grammars.library.point import Point as Point
 from antiphon.grammars.library.projected_fixpoint import gtd2 as gtd2, tdc as tdc
+from antiphon.grammars.library.recurrent import recurrent as recurrent
 from antiphon.grammars.library.supervised import supervised as supervised
 from antiphon.grammars.library.temporal_difference import (
     double_residual_gradient as double_residual_gradient,

@@ -52,6 +52,6 @@ def _form(node: ResponseNode, given: Mapping[Port, int], old: Callable[[Port], P
             return ("map", node.operation, *(given[port] for port in node.inputs))
         case Product():
             places = (None if port is None else given[port] for port in node.cotangents)
-            return ("product", old(Port(node.of)).node, *places)
+            return ("product", old(Port(node.of)).node, node.truncation, *places)
         case Sum() | Deliver():
             raise AssertionError(node)

@@ -56,6 +56,8 @@ def test_the_suite_keeps_its_promises(name):
     [
         ("backprop", "dense", 0, EQUAL),
         ("backprop", "convolutional", 0, EQUAL),
+        ("recurrent", "small", 0, EQUAL),
+        pytest.param("recurrent", "truncated", 0, EQUAL, marks=pytest.mark.slow),
         ("kickback", "unsigned", 1, EQUAL),
         pytest.param("kickback", "signed", 1, EQUAL, marks=pytest.mark.slow),
         pytest.param("kickback", "convolutional", 1, EQUAL, marks=pytest.mark.slow),

@@ -1,8 +1,10 @@
 """A grammar as marks and arrows: every node is there once, in the shape of what it is, each edge as what it carries."""
 
+from antiphon.experiments.load import read_experiment
 from antiphon.grammars.oracle import Box
 from antiphon.grammars.query import Kind
 from antiphon.grammars.random_grammars import sample_grammar
+from antiphon.pictures.drawing import draw_edits
 from antiphon.pictures.of_grammar import picture_of
 from antiphon.pictures.picture import Line, MarkKind
 
@@ -122,3 +124,13 @@ def test_every_node_and_every_edge_of_random_grammars_is_drawn_once():
             if node.kind is Kind.ORACLE:
                 drawn = picture.sides[0].by_id[f"Q {node.name}"].kind
                 assert drawn is (MarkKind.BLACK if query.box_of(node) is Box.BLACK else MarkKind.GRAY)
+
+
+def test_a_scan_is_drawn_once_with_its_loop_and_its_truncation_as_an_edit():
+    small = {"recurrent.width": 4, "recurrent.context": 6, "recurrent.through": 3, "recurrent.every": 2}
+    grammar = read_experiment("recurrent", small).build()
+    q, r = picture_of(grammar).sides
+    assert q.by_id["Q Cell1"].kind is MarkKind.SCAN and "6 steps" in q.by_id["Q Cell1"].lines
+    assert r.by_id["R Cell1 *"].kind is MarkKind.TRUNCATED and "BPTT(3; 2)" in r.by_id["R Cell1 *"].lines
+    (edit,) = draw_edits(grammar).differences
+    assert edit.startswith("R ~ truncated product") and "BPTT(3; 2)" in edit
