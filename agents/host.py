@@ -1,7 +1,7 @@
 """The host of an agent: it passes responses to the agent, checks its moves, and names the agent in errors."""
 
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, final
 
 import torch
@@ -97,6 +97,16 @@ class AgentHost:
         with torch.no_grad():
             for lent, parameter in zip(self._parameters, parameters, strict=True):
                 lent.copy_(parameter)
+
+    def report(self) -> Mapping[str, float]:
+        """Return the numbers that the agent reports, such as its regret; none if it has no method `report`.
+
+        Raises AgentError when the agent raises, or returns anything else than numbers by name.
+        """
+        told = getattr(self.agent, "report", None)
+        if not callable(told):
+            return {}
+        return self.ask("report", "numbers by name", lambda: {str(key): float(each) for key, each in told().items()})
 
     def state(self) -> State:
         """Return the state of the agent, without the parameters.
