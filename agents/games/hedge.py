@@ -42,7 +42,7 @@ class Hedge:
         refuse_outside("Hedge", Simplex(), parameters, "Let the player play a distribution, such as MixedStrategy.")
         self._parameters, self._optimistic = parameters, optimistic
         self._rate = Rate(horizon, lr, loss_range)
-        self._start = [each.detach().double() for each in parameters]
+        self._start = [each.detach().to(torch.float64, copy=True) for each in parameters]
         self._heard, self._regret = Heard(), Regret(parameters)
 
     def hear(self, response: Sequence[Tensor]) -> None:

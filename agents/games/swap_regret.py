@@ -44,7 +44,7 @@ class SwapRegret:
     ) -> None:
         refuse_outside("SwapRegret", Simplex(), parameters, "Let the player play a distribution, as MixedStrategy.")
         self._parameters, self._rate, self._heard = parameters, Rate(horizon, lr, loss_range), Heard()
-        self._start = [each.detach().double() for each in parameters]
+        self._start = [each.detach().to(torch.float64, copy=True) for each in parameters]
         # paid[i, j]: the sum over rounds of p_i times the loss of action j
         self._paid = [each[..., :, None] * torch.zeros_like(each)[..., None, :] for each in self._start]
 

@@ -1,4 +1,4 @@
-"""Test convex games: exact gradients, equilibria of quadratic games, and the speed of each learner on l = xy, l = -xy."""
+"""Test convex games: gradients, equilibria of quadratic games, and the speed of each learner on l = xy, l = -xy."""
 
 import cmath
 import math
