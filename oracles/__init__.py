@@ -11,3 +11,4 @@ from antiphon.oracles.noise import (
     uniform as uniform,
 )
 from antiphon.oracles.operator import Operator as Operator
+from antiphon.oracles.referee import finite_referee as finite_referee, point_referee as point_referee
