@@ -51,6 +51,7 @@ class Adversary:
         self._domain = domain_of("ball" if losses == "orthogonal" else "simplex", radius)
         self._regret = Regret([torch.zeros(dimension)])
 
+    @torch.no_grad()
     def answer(self, question: str, inputs: Sequence[Tensor], round: int) -> Sequence[Tensor]:
         """Return the slope of the loss of this round, and add what the play pays for it."""
         (play,) = inputs

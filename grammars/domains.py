@@ -98,7 +98,7 @@ class Simplex:
 def _nearest_distribution(rows: Tensor) -> Tensor:
     ordered = rows.sort(descending=True).values
     excess = (ordered.cumsum(-1) - 1) / torch.arange(1, rows.shape[-1] + 1, dtype=rows.dtype)
-    last = (ordered > excess).sum(-1, keepdim=True) - 1
+    last = (ordered > excess).sum(-1, keepdim=True).clamp(min=1) - 1  # none is larger only if a number is NaN
     return (rows - excess.gather(-1, last)).clamp(min=0)
 
 

