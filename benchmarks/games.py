@@ -9,7 +9,7 @@ from pathlib import Path
 
 from antiphon.agents.specification import AgentSpecification
 from antiphon.checks.suites.convex_game import LEARNERS, STEPS, distances, fitted_factor
-from antiphon.checks.suites.gated_game import random_network
+from antiphon.checks.suites.gated_game import AGENT, online_network
 from antiphon.checks.suites.online_game import LOSSES, of_adversary
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.library.finite_game import finite_game
@@ -54,7 +54,7 @@ def regrets(rounds: int) -> Iterator[tuple[str, str, float, float]]:
 
 def units(rounds: int) -> Iterator[tuple[str, float, float, float]]:
     """Yield (unit, its active rounds, its regret, its bound) of a small rectifier network that learns online."""
-    (reports,) = reports_at(random_network(2, batch=1), by_name("projected-descent", radius=3.0), [rounds])
+    (reports,) = reports_at(online_network(2), by_name("projected-descent", **AGENT), [rounds])
     for name, each in reports.items():
         if "bound" in each:
             yield name, each["active_rounds"], each["regret"], each["bound"]

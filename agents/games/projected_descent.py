@@ -24,10 +24,11 @@ from antiphon.grammars.typed import typed
 class ProjectedDescent:
     """Moves by minus D / (G sqrt t) times the gradient, then to the nearest point of the domain.
 
-    D is the domain's diameter, G the largest norm of a gradient so far. t counts the player's active rounds, those
-    whose gradient is not zero. A rectifier unit, for example, is inactive in rounds in which it outputs zero. With
-    `horizon`, that number replaces t, so steps are constant.
+    D is the domain's diameter. G is the largest norm of a gradient so far, and at least `steepest`. t counts the
+    player's active rounds: those whose gradient is not zero. A rectifier unit, for example, is inactive in rounds in
+    which it outputs zero. With `horizon`, that number replaces t.
 
+    Without `steepest`, the first step of a player is as long as D, which can leave a rectifier inactive for ever.
     domain: "ball" (norm at most `radius`), "cube" (each number at most `radius`), "simplex" (each row is a
     distribution). The first parameters must be a point of it.
     """
@@ -38,10 +39,11 @@ class ProjectedDescent:
         domain: DomainName = "ball",
         radius: Positive = 1.0,
         horizon: Count | None = None,
+        steepest: Positive | None = None,
     ) -> None:
         self._parameters, self._domain, self._horizon = parameters, domain_of(domain, radius), horizon
         refuse_outside("ProjectedDescent", self._domain, parameters, "Choose another domain, radius or start.")
-        self._heard, self._regret, self._steepest = Heard(), Regret(parameters), 0.0
+        self._heard, self._regret, self._steepest = Heard(), Regret(parameters), steepest or 0.0
 
     def hear(self, response: Sequence[Tensor]) -> None:
         """Add the response to those received since the last move."""

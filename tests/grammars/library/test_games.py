@@ -232,13 +232,13 @@ def played_against(losses, actions: int) -> Grammar:
 
 def test_each_unit_of_a_rectifier_network_keeps_its_regret_under_its_bound():
     """Plays and gradients of every unit come from its parameters and automatic differentiation, round by round."""
-    rounds, radius = 40, 3.0
+    rounds, radius, steepest = 40, 1.5, 10.0
     x, y = torch.randn(2, rounds, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     y = y[:, :1]
-    layers = dense_layers((3,), [3, 2], 1)
+    layers = dense_layers((3,), [6, 4], 1)
     with in_double():
         grammar = in_float64(gated_game(arrays(x.float(), y.float(), batch=1, shuffle=False), layers))
-        with InlineExecutor(assign(grammar, by_name("projected-descent", radius=radius))) as play:
+        with InlineExecutor(assign(grammar, by_name("projected-descent", radius=radius, steepest=steepest))) as play:
             history = []
             for round in range(rounds):
                 states = play.states()
@@ -248,11 +248,11 @@ def test_each_unit_of_a_rectifier_network_keeps_its_regret_under_its_bound():
         w, g = (torch.stack([each[name][part] for each in history]) for part in (0, 1))
         active = int((g.norm(dim=1) > 0).sum())
         regret = float((w * g).sum() + radius * g.sum(0).norm())
-        assert regret <= 1.5 * 2 * radius * float(g.norm(dim=1).max()) * math.sqrt(active)
+        assert regret <= 1.5 * 2 * radius * max(float(g.norm(dim=1).max()), steepest) * math.sqrt(active)
         if active:
             assert reports[name]["regret"] == pytest.approx(regret, rel=1e-6, abs=1e-9)
             assert reports[name]["active_rounds"] == active
-    assert any(0 < reports[name]["active_rounds"] < rounds for name in history[0])
+    assert sum(rounds / 10 < reports[name]["active_rounds"] < rounds for name in history[0]) >= 3
 
 
 def units_of(states, x: Tensor, y: Tensor) -> Mapping[str, tuple[Tensor, Tensor]]:
