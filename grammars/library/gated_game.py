@@ -4,11 +4,10 @@ Balduzzi (2016), Deep online convex optimization with gated games.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from torch import nn
 
-from antiphon.grammars import Factory, Grammar, OracleDeclaration, typed
+from antiphon.grammars import Factory, Grammar, OracleDeclaration, chain_rule, exact, typed
 from antiphon.grammars.library.backprop import backprop
 from antiphon.grammars.regrouping import refine, units
 
@@ -25,5 +24,5 @@ def gated_game(
     such as those of `dense_layers`. loss: a function of (output, y) that returns a mean over the batch.
     """
     network = backprop(nature, layers, loss)
-    fine = refine(network, *(player.name for player in network.query.players), into=units)
-    return replace(fine.grammar, name="gated-game")
+    q = refine(network, *(player.name for player in network.query.players), into=units).grammar.query
+    return Grammar("gated-game", q, chain_rule(q, network.objective), network.objective, exact())
