@@ -11,7 +11,6 @@ from antiphon.grammars.library.densities import (
     normal_inverse_wishart as normal_inverse_wishart,
 )
 from antiphon.grammars.library.finite_game import finite_game as finite_game
-from antiphon.grammars.library.game import game as game
 from antiphon.grammars.library.gan import gan as gan
 from antiphon.grammars.library.generative import (
     ConvolutionalAnalysis as ConvolutionalAnalysis,

@@ -75,7 +75,6 @@ def test_the_suite_keeps_its_promises(name):
         ("finite-game", "random games", 1, EQUAL),
         ("convex-game", "quadratic", 2, EQUAL),
         ("online-game", "adversaries", 1, EQUAL),
-        pytest.param("gated-game", "random networks", 1, SUBSET, marks=pytest.mark.slow),
         ("gray-box-descent", "waves", 0, EQUAL),
         ("gray-box-descent", "waves", 1, EQUAL),
         ("temporal-difference", "cloned", 2, SUBSET),

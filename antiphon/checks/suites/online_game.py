@@ -13,7 +13,7 @@ from antiphon.grammars.library.online_game import online_game
 from antiphon.grammars.library.point import Point
 from antiphon.grammars.library.strategy import MixedStrategy
 
-LOSSES: tuple[Losses, ...] = ("coins", "leader", "heaviest", "orthogonal")
+LOSSES: tuple[Losses, ...] = ("heaviest", "coins", "leader", "orthogonal")
 ROUNDS = 500
 
 
@@ -26,8 +26,8 @@ def of_adversary(losses: Losses, dimension: int, start: float = 0.0) -> Grammar:
 
 
 def any_adversary(seed: int) -> Grammar:
-    """Make the game against each adversary in turn, in three to seven dimensions."""
-    return of_adversary(LOSSES[seed % 4], 3 + seed % 5, start=0.1)
+    """Make the game against each adversary in turn, in six to ten dimensions."""
+    return of_adversary(LOSSES[seed % 4], 6 + seed % 5, start=0.1)
 
 
 def under_the_bound(seed: int) -> Measured:
