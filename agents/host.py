@@ -103,10 +103,9 @@ class AgentHost:
 
         Raises AgentError when the agent raises, or returns anything else than numbers by name.
         """
-        told = getattr(self.agent, "report", None)
-        if not callable(told):
+        if not hasattr(self.agent, "report"):
             return {}
-        return self.ask("report", "numbers by name", lambda: {str(key): float(each) for key, each in told().items()})
+        return self.ask("report", "numbers by name", functools.partial(_numbers, self.agent))
 
     def state(self) -> State:
         """Return the state of the agent, without the parameters.
@@ -164,6 +163,10 @@ class AgentHost:
                 f"{where}: {unstopped(error)}. Expected {expected}. "
                 f"Correct the agent, or its arguments ({self.specification.description})."
             ) from error
+
+
+def _numbers(agent: Any) -> dict[str, float]:  # Any: code of a user
+    return {str(key): float(each) for key, each in agent.report().items()}
 
 
 def _beside(device: torch.device, tensor: Tensor) -> Tensor:

@@ -9,14 +9,16 @@ import pytest
 import torch
 from torch import Tensor
 
+from antiphon.agents import AgentHost, AgentSpecification
 from antiphon.agents.games import LIBRARY, agent_named
 from antiphon.agents.games.extragradient import Extragradient
 from antiphon.agents.games.hedge import Hedge
 from antiphon.agents.games.optimistic import Optimistic
 from antiphon.agents.games.projected_descent import ProjectedDescent
 from antiphon.agents.games.swap_regret import SwapRegret, stationary
-from antiphon.errors import ExperimentError
+from antiphon.errors import AgentError, ExperimentError
 from antiphon.testing import check_agent
+from rigs.agents import Momentum
 
 DOUBLE = torch.float64
 Adversary = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
@@ -279,6 +281,29 @@ def test_optimistic_hedge_counts_the_last_loss_twice():
     for count, play in enumerate(found, start=1):
         weights = start.numpy() * np.exp(-0.3 * (sum(SLOPES[:count]) + SLOPES[count - 1]))
         np.testing.assert_allclose(play, weights / weights.sum(), rtol=1e-12)
+
+
+class Reporting(Momentum):
+    """An agent that reports what it is told to."""
+
+    def __init__(self, parameters: Sequence[Tensor], told: str = "0.5") -> None:
+        super().__init__(parameters)
+        self.told = told
+
+    def report(self):
+        return {"number": self.told} if self.told != "none" else None
+
+
+def test_an_agents_report_is_numbers_by_name_or_an_error_that_names_the_player(named):
+    def host(told: str) -> AgentHost:
+        specification = AgentSpecification.of(agent=named(Reporting), arguments={"told": told})
+        return AgentHost("Eye", specification, [("weight", torch.ones(2))])
+
+    assert host("0.5").report() == {"number": 0.5}
+    assert AgentHost("Eye", AgentSpecification.of("SGD"), [("weight", torch.ones(2))]).report() == {}
+    for wrong in ("many", "none"):
+        with pytest.raises(AgentError, match=r"'Eye' raised .* in report: .*Expected numbers by name"):
+            host(wrong).report()
 
 
 @pytest.mark.parametrize(

@@ -19,10 +19,9 @@ ROUNDS = 500
 
 def of_adversary(losses: Losses, dimension: int, start: float = 0.0) -> Grammar:
     """Make the game against one adversary in float64. start: of every coordinate against "orthogonal"."""
-    wide = {"dtype": torch.float64}
-    point = Factory.of(Point, dimension, start, **wide)
-    player = point if losses == "orthogonal" else Factory.of(MixedStrategy, dimension, **wide)
-    return online_game(adversary(losses, dimension, **wide), player)
+    dtype = torch.float64
+    point, strategy = Factory.of(Point, dimension, start, dtype), Factory.of(MixedStrategy, dimension, dtype=dtype)
+    return online_game(adversary(losses, dimension, dtype=dtype), point if losses == "orthogonal" else strategy)
 
 
 def any_adversary(seed: int) -> Grammar:

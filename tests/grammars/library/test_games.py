@@ -75,7 +75,7 @@ def shapley_play(rounds: int, wrong: bool = False):
     grammar = finite_game(losses, referee=finite_referee(losses))
     for each in grammar.response.deliveries if wrong else ():
         grammar = flipped(grammar, each.message)
-    joint = np.zeros((3, 3))
+    joint, reports = np.zeros((3, 3)), {}
     with InlineExecutor(assign(grammar, by_name("swap-regret", horizon=rounds), seed=1)) as play:
         for _ in range(rounds):
             row, column = (play.states()[name]["parameters"]["theta"].double().numpy() for name in losses)
@@ -239,7 +239,7 @@ def test_each_unit_of_a_rectifier_network_keeps_its_regret_under_its_bound():
     with in_double():
         grammar = in_float64(gated_game(arrays(x.float(), y.float(), batch=1, shuffle=False), layers))
         with InlineExecutor(assign(grammar, by_name("projected-descent", radius=radius, steepest=steepest))) as play:
-            history = []
+            history, reports = [], {}
             for round in range(rounds):
                 states = play.states()
                 history.append(units_of(states, x[round].float().double(), y[round].float().double()))
