@@ -14,6 +14,7 @@ class Agent(Protocol):
 
     An agent sees only its player's parameters and responses (gradients). It may update the given parameters in place
     and return them from `move`, or return other tensors. It draws random numbers only from a generator of its own.
+    An agent may also have a method `report()`, which returns numbers by name, such as its regret, for the metrics.
     """
 
     def hear(self, response: Sequence[Tensor]) -> None:

@@ -1,7 +1,7 @@
 """The host of an agent: it passes responses to the agent, checks its moves, and names the agent in errors."""
 
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, final
 
 import torch
@@ -98,6 +98,15 @@ class AgentHost:
             for lent, parameter in zip(self._parameters, parameters, strict=True):
                 lent.copy_(parameter)
 
+    def report(self) -> Mapping[str, float]:
+        """Return the numbers that the agent reports, such as its regret; none if it has no method `report`.
+
+        Raises AgentError when the agent raises, or returns anything else than numbers by name.
+        """
+        if not hasattr(self.agent, "report"):
+            return {}
+        return self.ask("report", "numbers by name", functools.partial(_numbers, self.agent))
+
     def state(self) -> State:
         """Return the state of the agent, without the parameters.
 
@@ -154,6 +163,10 @@ class AgentHost:
                 f"{where}: {unstopped(error)}. Expected {expected}. "
                 f"Correct the agent, or its arguments ({self.specification.description})."
             ) from error
+
+
+def _numbers(agent: Any) -> dict[str, float]:  # Any: code of a user
+    return {str(key): float(each) for key, each in agent.report().items()}
 
 
 def _beside(device: torch.device, tensor: Tensor) -> Tensor:

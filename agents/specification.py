@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 
 from antiphon.agents.agent import Agent
+from antiphon.agents.games import agent_named
 from antiphon.agents.torch_agent import TorchAgent
 from antiphon.errors import AgentError, AntiphonError, ExperimentError, unstopped
 from antiphon.grammars.cadence import Cadence
 from antiphon.grammars.numbers import Positive, Seconds
 from antiphon.grammars.typed import typed
-from antiphon.plugins import AGENTS, find
+from antiphon.plugins import find
 
 Arguments: TypeAlias = tuple[tuple[str, Any], ...]
 """Pairs of name and value, sorted by name; a value is a number, string, boolean, None, or a tuple of these."""
@@ -35,7 +36,8 @@ _METHODS = ("hear", "move", "state", "load")
 class AgentSpecification:
     """The description of an agent that is not made yet. `of` makes a specification from mappings.
 
-    agent: "torch" (`TorchAgent`), "module:Class", or an entry point in the group `antiphon.agents`.
+    agent: "torch" (`TorchAgent`), an agent for games such as "hedge" (a module of the folder `agents/games`),
+    "module:Class", or an entry point in the group `antiphon.agents`.
     arguments: keyword arguments of the optimizer if the agent is "torch", else of the agent. The optimizer, clipping
     and scheduler fields are only for "torch". cadence: the rounds in which the player moves. on_failure: what to do if
     an agent other than "torch" raises, or returns wrong shapes or numbers that are not finite. patience: seconds within
@@ -119,7 +121,7 @@ class AgentSpecification:
 
         Raises ExperimentError when the agent is not found, AgentError when it cannot be built or lacks a method.
         """
-        build = self._torch if self.in_place else self._stranger(find("agent", self.agent, AGENTS, library=["torch"]))
+        build = self._torch if self.in_place else self._stranger(agent_named(self.agent))
         try:
             agent = build(parameters)
         except AntiphonError as error:

@@ -31,8 +31,8 @@ class Played:
     """The result of a batch of rounds that passed the audit.
 
     round: the next round to play. rounds: number of rounds played. losses: rounds and values of each loss, by name.
-    reports: numbers that each oracle reported. seconds: duration on each worker. waiting: the part of `seconds` that
-    was spent on messages.
+    reports: numbers that each oracle and agent reported. seconds: duration on each worker. waiting: the part of
+    `seconds` that was spent on messages.
     messages: number of messages sent, by edge number. payload: bytes of the values sent, by number of edge or
     all-reduce. wire: bytes that the channels sent for these values. terms: number of terms that replicas sent to each
     all-reduce.

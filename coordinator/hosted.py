@@ -261,8 +261,10 @@ class Hosted:
         return {**self.players, **apart, **past, **self.clones, **self.oracles}
 
     def report(self) -> dict[str, dict[str, float]]:
-        """Return the numbers that each oracle reports since the last call, by oracle. Empty reports are left out."""
-        reports = {name: dict(oracle.report()) for name, oracle in self.oracles.items()}
+        """Return the numbers that each oracle and agent reports, by oracle and player. Empty reports are left out."""
+        players = {**self.players, **self.agents}.items()
+        asked = {**self.oracles, **{name: player.host for name, player in players if player.host}}
+        reports = {name: dict(each.report()) for name, each in asked.items()}
         return {name: report for name, report in reports.items() if report}
 
     def close(self) -> None:

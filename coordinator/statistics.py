@@ -89,8 +89,8 @@ class WorkerStatistics:
     Only the values of the losses and a recording grow with the number of rounds.
 
     sent, received: the rounds in which a message left or arrived, by edge number. moves: the rounds of each player's
-    moves. losses: (rounds, values) of each loss node. reports: numbers that each oracle reports. rounds: number of
-    complete rounds.
+    moves. losses: (rounds, values) of each loss node. reports: numbers that each oracle and agent reports. rounds:
+    number of complete rounds.
     seconds: duration of the batch on this worker's clock. waiting: the part of `seconds` spent in sending and
     receiving. payload: bytes of the values sent, by number of edge or all-reduce. wire: bytes that the channel sent for
     these values. queries: how often each oracle node was asked. products: how often each vector-Jacobian product of the

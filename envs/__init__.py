@@ -3,6 +3,7 @@
 This folder imports grammars and oracles.
 """
 
+from antiphon.envs.adversary import adversary as adversary
 from antiphon.envs.bandit import quadratic_bandit as quadratic_bandit
 from antiphon.envs.binarized import binarized as binarized
 from antiphon.envs.contextual import contextual_bandit as contextual_bandit

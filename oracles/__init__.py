@@ -12,4 +12,5 @@ from antiphon.oracles.noise import (
     uniform as uniform,
 )
 from antiphon.oracles.operator import Operator as Operator
+from antiphon.oracles.referee import finite_referee as finite_referee, point_referee as point_referee
 from antiphon.oracles.scalar_schedule import scalar_schedule as scalar_schedule

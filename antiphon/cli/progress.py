@@ -25,7 +25,7 @@ _SECONDS_BETWEEN_LINES = 5.0
 
 
 def line(record: Record, rounds: int, returns: str = "") -> str:
-    """Return the progress line of a run: round, speed, losses and remaining time.
+    """Return the progress line of a run: round, speed, losses, largest regret, and remaining time.
 
     record: the metrics of the last batch of rounds. rounds: number of rounds of the whole run. returns: the last
     episode return, as text; "" if there is none.
@@ -36,10 +36,19 @@ def line(record: Record, rounds: int, returns: str = "") -> str:
     parts = [f"round {record.round}/{rounds}", f"{record.rounds_per_second:.1f} rounds/s"]
     parts += [f"{name} {value:.4g}" for name, value in record.losses.items()]
     parts += [f"return {returns}"] if returns else []
+    parts += [f"{name} {max(each):.4g}" for name in _OF_GAMES if (each := _reported(record, name))]
     parts += [f"{name} {value:.4g}" for name, value in record.settings.items()]
     parts += [f"{player} skipped {moves}" for player, moves in record.skipped.items()]
     left = (rounds - record.round) * record.seconds / record.round
     return "  ".join([*parts, *([f"{left:.0f} s left"] if record.round < rounds else [])])
+
+
+_OF_GAMES = ("regret", "gap", "distance")
+"""Names of reported numbers that the progress line shows: the largest regret, the distance from an equilibrium."""
+
+
+def _reported(record: Record, name: str) -> list[float]:
+    return [report[name] for report in record.reports.values() if name in report]
 
 
 @final
@@ -117,7 +126,7 @@ def casting(game: Launched, experiment: Experiment) -> Table:
 
 
 def outcome(finished: Finished) -> Table:
-    """Return a table of the results of a run: rounds, speed, the last losses and the last reports of the oracles."""
+    """Return a table of the results of a run: rounds, speed, the last losses and the last reports."""
     record = finished.last
     rate = record.round / max(record.seconds, 1e-9)
     rows = [("rounds", str(record.round)), ("seconds", f"{record.seconds:.1f}"), ("rounds/s", f"{rate:.1f}")]

@@ -20,7 +20,7 @@ class Record:
     """The metrics of one batch of rounds.
 
     round: number of rounds run so far. seconds: time since the first round began.
-    losses: mean of each loss over the batch. reports: numbers that each oracle reports.
+    losses: mean of each loss over the batch. reports: numbers that each oracle, and the agent of each player, reports.
     settings: numbers that depend on the round, such as the scale of the noise.
     skipped: number of parameter updates that were skipped since the first round, for each player whose agent failed.
     failures: the last failure of each such player, as text.

@@ -2,6 +2,7 @@
 
 from antiphon.grammars.library.backprop import backprop as backprop
 from antiphon.grammars.library.black_box_descent import black_box_descent as black_box_descent
+from antiphon.grammars.library.convex_game import convex_game as convex_game
 from antiphon.grammars.library.critic_derivative import critic_derivative as critic_derivative
 from antiphon.grammars.library.dac import dac as dac
 from antiphon.grammars.library.dac_bandit import dac_bandit as dac_bandit
@@ -9,6 +10,7 @@ from antiphon.grammars.library.densities import (
     GaussianDensity as GaussianDensity,
     normal_inverse_wishart as normal_inverse_wishart,
 )
+from antiphon.grammars.library.finite_game import finite_game as finite_game
 from antiphon.grammars.library.gan import gan as gan
 from antiphon.grammars.library.generative import (
     ConvolutionalAnalysis as ConvolutionalAnalysis,
@@ -34,10 +36,12 @@ from antiphon.grammars.library.networks import (
     convolutional_layers as convolutional_layers,
     dense_layers as dense_layers,
 )
+from antiphon.grammars.library.online_game import online_game as online_game
 from antiphon.grammars.library.penalty import squared_norm as squared_norm
 from antiphon.grammars.library.point import Point as Point
 from antiphon.grammars.library.projected_fixpoint import gtd2 as gtd2, tdc as tdc
 from antiphon.grammars.library.recurrent import recurrent as recurrent
+from antiphon.grammars.library.strategy import MixedStrategy as MixedStrategy
 from antiphon.grammars.library.supervised import supervised as supervised
 from antiphon.grammars.library.temporal_difference import (
     double_residual_gradient as double_residual_gradient,

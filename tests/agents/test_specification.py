@@ -91,7 +91,14 @@ def test_makes_an_agent_named_by_an_entry_point(
     monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
     assert type(AgentSpecification(agent="swinging").make("x", [torch.zeros(1)])) is momentum
     told = refusal(ExperimentError, lambda: AgentSpecification(agent="swining").make("x", [torch.zeros(1)]))
-    for part in ("no agent is called 'swining'", "'torch', 'swinging'", "Did you mean 'swinging'", "'antiphon.agents'"):
+    for part in (
+        "no agent is called 'swining'",
+        "expected one of 'torch'",
+        "'hedge'",
+        "'swinging'",
+        "Did you mean 'swinging'",
+        "'antiphon.agents'",
+    ):
         assert part in told
 
 

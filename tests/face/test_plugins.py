@@ -71,7 +71,7 @@ def choir(place) -> Path:
 
 
 def test_an_installed_grammar_is_listed_shown_checked_and_run(antiphon, choir):
-    listed = antiphon("list").out.split("\n\n")[2]
+    listed = antiphon("list").out.split("\n\n")[3]
     assert listed.splitlines() == [
         "installed    what it is   distribution  where",
         "lost         grammar      choir         choir_lost:grammar",
@@ -92,9 +92,9 @@ def test_an_installed_grammar_is_listed_shown_checked_and_run(antiphon, choir):
     assert (choir / "mine/experiment.toml").read_text() == (choir / "other/experiment.toml").read_text()
 
 
-def test_without_other_distributions_there_are_two_tables(antiphon, place, monkeypatch):
+def test_without_other_distributions_there_are_three_tables(antiphon, place, monkeypatch):
     monkeypatch.setattr("antiphon.plugins.entry_points", lambda group: ())
-    assert len(antiphon("list").out.split("\n\n")) == 2
+    assert len(antiphon("list").out.split("\n\n")) == 3
 
 
 def test_an_installed_environment_is_played_and_evaluated_in(antiphon, choir, tiny_dac):
