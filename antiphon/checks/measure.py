@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from antiphon.checks.alone import stateful_map
-from antiphon.checks.arrival import measure_arrival
+from antiphon.checks.arrival import measure_alignment, measure_arrival
 from antiphon.checks.instance import Instance
 from antiphon.checks.locate import locate
 from antiphon.checks.measured import DIVERGED, IDLE, NOT_FINITE, Measured, beyond, by_player, worst
@@ -21,6 +21,7 @@ from antiphon.checks.signs import angle, measure_signs, nothing
 from antiphon.errors import GrammarError
 from antiphon.grammars import (
     UNKNOWN,
+    Aligns,
     Arrives,
     Descent,
     Estimated,
@@ -395,4 +396,5 @@ _MEASURES: dict[type, Callable[..., list[Measured]]] = {
     Learned: optimum,
     Insulated: insulation,
     Arrives: measure_arrival,
+    Aligns: measure_alignment,
 }

@@ -9,6 +9,10 @@ from antiphon.grammars.library.densities import (
     GaussianDensity as GaussianDensity,
     normal_inverse_wishart as normal_inverse_wishart,
 )
+from antiphon.grammars.library.feedback_alignment import (
+    direct_feedback_alignment as direct_feedback_alignment,
+    feedback_alignment as feedback_alignment,
+)
 from antiphon.grammars.library.gan import gan as gan
 from antiphon.grammars.library.generative import (
     ConvolutionalAnalysis as ConvolutionalAnalysis,
@@ -31,6 +35,7 @@ from antiphon.grammars.library.networks import (
     Perceptron as Perceptron,
     Policy as Policy,
     StateAction as StateAction,
+    activated_layers as activated_layers,
     convolutional_layers as convolutional_layers,
     dense_layers as dense_layers,
 )

@@ -1,5 +1,6 @@
 """Networks for the library's grammars: single layers, whole networks, and named layers as players."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from math import prod
 from typing import final
@@ -118,6 +119,21 @@ def dense_layers(
             layers[f"Dropout{index}"] = Factory.of(nn.Dropout, dropout)
         inputs = width
     return {**layers, "Output": Factory.of(nn.Linear, inputs, classes)}
+
+
+@typed
+def activated_layers(
+    example: Sequence[Count], widths: Sequence[Count], classes: Count, activation: Factory = Factory(nn.Tanh)
+) -> Mapping[str, Factory]:
+    """Make a feedforward network as named layers, in which activations are layers without parameters.
+
+    >>> list(activated_layers((1, 8, 8), [32], 10))
+    ['Flatten', 'Dense1', 'Bend1', 'Output']
+    """
+    layers = {} if len(example) == 1 else {"Flatten": Factory.of(nn.Flatten)}
+    for index, (inputs, outputs) in enumerate(itertools.pairwise([prod(example), *widths]), start=1):
+        layers |= {f"Dense{index}": Factory.of(nn.Linear, inputs, outputs), f"Bend{index}": activation}
+    return {**layers, "Output": Factory.of(nn.Linear, [prod(example), *widths][-1], classes)}
 
 
 @typed

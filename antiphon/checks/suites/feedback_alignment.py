@@ -1,0 +1,55 @@
+"""Test feedback alignment, and direct feedback alignment, on random networks and on a task that they learn."""
+
+import functools
+from collections.abc import Callable
+
+from torch import nn
+from torch.nn.functional import mse_loss
+
+from antiphon.checks.suite import Case, Learning, Suite, descent
+from antiphon.checks.suites.backprop import labelled
+from antiphon.checks.suites.credit import promising, random_layers, taught
+from antiphon.grammars import Aligns, Factory, Grammar
+from antiphon.grammars.library.feedback_alignment import direct_feedback_alignment, feedback_alignment
+from antiphon.grammars.library.networks import activated_layers
+
+Made = Callable[..., Grammar]
+
+
+def dense(made: Made, seed: int) -> Grammar:
+    """Make a grammar of a random dense network with three hidden layers, on random labels."""
+    inputs, layers, classes = random_layers(seed)
+    return promising(made(labelled(seed, (inputs,), classes), layers, seed=seed), without=Aligns)
+
+
+def convolutional(made: Made, seed: int) -> Grammar:
+    """Make a grammar of a convolution, a max-pool and two dense layers."""
+    layers = {
+        "Convolution": Factory.of(nn.Conv2d, 1, 2, 3, padding=1),
+        "bend": Factory.of(nn.Tanh),
+        "Second": Factory.of(nn.Conv2d, 2, 3, 3, padding=1),
+        "pool": Factory.of(nn.AvgPool2d, 2),
+        "flatten": Factory.of(nn.Flatten),
+        "Output": Factory.of(nn.Linear, 18, 2),
+    }
+    return promising(made(labelled(seed, (1, 4, 6), 2), layers, seed=seed), without=Aligns)
+
+
+def learning(made: Made, seed: int) -> Grammar:
+    """Make a grammar of a network that learns the outputs of another one. Its responses align with the gradients."""
+    layers = activated_layers((6,), [24, 20], 4)
+    grammar = made(taught(seed, 6, 4, 64), layers, Factory.of(mse_loss), seed=seed)
+    return promising(grammar, Aligns(("Dense1", "Dense2"), degrees=75.0), without=Aligns)
+
+
+def _suite(made: Made, name: str) -> Suite:
+    cases = (
+        Case("dense", functools.partial(dense, made)),
+        Case("convolutional", functools.partial(convolutional, made), instances=4),
+        Case("learning", functools.partial(learning, made), instances=4, learning=Learning(600, descent(0.3))),
+    )
+    return Suite(name, cases)
+
+
+SUITE = _suite(feedback_alignment, "feedback-alignment")
+DIRECT = _suite(direct_feedback_alignment, "direct-feedback-alignment")
