@@ -2,6 +2,7 @@
 
 from antiphon.grammars.library.backprop import backprop as backprop
 from antiphon.grammars.library.black_box_descent import black_box_descent as black_box_descent
+from antiphon.grammars.library.byol import byol as byol
 from antiphon.grammars.library.critic_derivative import critic_derivative as critic_derivative
 from antiphon.grammars.library.dac import dac as dac
 from antiphon.grammars.library.dac_bandit import dac_bandit as dac_bandit
@@ -9,10 +10,12 @@ from antiphon.grammars.library.densities import (
     GaussianDensity as GaussianDensity,
     normal_inverse_wishart as normal_inverse_wishart,
 )
+from antiphon.grammars.library.diffusion import diffusion as diffusion
 from antiphon.grammars.library.feedback_alignment import (
     direct_feedback_alignment as direct_feedback_alignment,
     feedback_alignment as feedback_alignment,
 )
+from antiphon.grammars.library.forward_forward import forward_forward as forward_forward
 from antiphon.grammars.library.gan import gan as gan
 from antiphon.grammars.library.generative import (
     ConvolutionalAnalysis as ConvolutionalAnalysis,
@@ -43,6 +46,8 @@ from antiphon.grammars.library.penalty import squared_norm as squared_norm
 from antiphon.grammars.library.point import Point as Point
 from antiphon.grammars.library.projected_fixpoint import gtd2 as gtd2, tdc as tdc
 from antiphon.grammars.library.supervised import supervised as supervised
+from antiphon.grammars.library.synthetic_gradients import synthetic_gradients as synthetic_gradients
+from antiphon.grammars.library.target_propagation import target_propagation as target_propagation
 from antiphon.grammars.library.temporal_difference import (
     double_residual_gradient as double_residual_gradient,
     residual_gradient as residual_gradient,

@@ -84,12 +84,12 @@ Rule = Callable[[ResponseDraft, Block, Arrived], Message]
 """A function that writes the message about the output of a block into the Response graph, and returns the message."""
 
 
-def feedforward(nature: OracleDeclaration, layers: Mapping[str, Factory], loss: Factory) -> Network:
+def feedforward(nature: OracleDeclaration, layers: Mapping[str, Factory], loss: Factory, players: int = 1) -> Network:
     """Write the Query graph of a feedforward network, and return the network.
 
     nature: an oracle whose first question answers (x, y). layers: the layers by name, in order. A factory that makes
     parameters is a player; any other is an operator. loss: a function of (output, y), a mean over the batch.
-    Raises GrammarError if no layer is a player.
+    Raises GrammarError if fewer than `players` layers are players.
     """
     q = QueryDraft()
     x, y = q.oracle("Nature", nature)()
@@ -104,10 +104,10 @@ def feedforward(nature: OracleDeclaration, layers: Mapping[str, Factory], loss: 
         elif blocks:
             name, values, handles = blocks[-1].name, blocks[-1].values, blocks[-1].handles
             blocks[-1] = Block(name, (*values, signal), (*handles, handle))
-    if not blocks:
+    if len(blocks) < players:
         raise GrammarError(
-            f"a feedforward network was given the layers {sorted(layers)}, of which none has parameters; expected a "
-            "player at least. Add a layer such as torch.nn.Linear."
+            f"a feedforward network was given the layers {[*layers]}, of which {len(blocks)} have parameters; expected "
+            f"at least {players} such layers. Add a layer such as torch.nn.Linear."
         )
     return Network(q, x, y, tuple(blocks), q.loss("Loss", loss)(signal, y))
 
@@ -137,3 +137,16 @@ def numbers(value: Value) -> int:
 def shape_of(value: Value) -> tuple[int, ...]:
     """Return the shape of a value without its batch dimension."""
     return tuple(size for size in value.type.shape if isinstance(size, int))
+
+
+def refuse_others(what: str, blocks: tuple[Block, ...], given: Mapping[str, object]) -> None:
+    """Raise GrammarError unless `given` has exactly the names of these blocks as keys.
+
+    what: what is given for each block, for the message.
+    """
+    names = [block.name for block in blocks]
+    if names != sorted(given, key=lambda name: names.index(name) if name in names else -1):
+        raise GrammarError(
+            f"{what} were given for the layers {sorted(given)}; expected one for each of {names}. "
+            "Name the layers as in `layers`, and no others."
+        )

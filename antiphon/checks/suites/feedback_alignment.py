@@ -8,7 +8,7 @@ from torch.nn.functional import mse_loss
 
 from antiphon.checks.suite import Case, Learning, Suite, descent
 from antiphon.checks.suites.backprop import labelled
-from antiphon.checks.suites.credit import promising, random_layers, taught
+from antiphon.checks.suites.random_networks import promising, random_layers, taught
 from antiphon.grammars import Aligns, Factory, Grammar
 from antiphon.grammars.library.feedback_alignment import direct_feedback_alignment, feedback_alignment
 from antiphon.grammars.library.networks import activated_layers
