@@ -118,14 +118,16 @@ def responses(network: Network, rule: Rule) -> ResponseDraft:
     The last block receives the gradient of the loss. In each block, the operators and the player answer with their own
     vector-Jacobian products. The rule `lambda r, block, arrived: arrived.product.toward(0)` is the chain rule.
     """
-    r = ResponseDraft(network.q.graph())
+    r, found = ResponseDraft(network.q.graph()), dict[str, Message]()
     error = message = r.product(network.error, r.seed(network.error)).toward(0)
     for block, below in itertools.zip_longest(network.blocks[::-1], network.blocks[-2::-1]):
         delta = block.inward(r, message)
         product = r.product(block.played, delta)
-        r.deliver(block.name, product.parameters)
+        found[block.name] = product.parameters
         if below is not None:
             message = rule(r, below, Arrived(error, delta, product, block))
+    for block in network.blocks:
+        r.deliver(block.name, found[block.name])
     return r
 
 
