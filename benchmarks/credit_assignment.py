@@ -68,7 +68,7 @@ class Task:
     def layers(self) -> Mapping[str, Factory]:
         """The network's layers by name."""
         outputs = int(self.y.max()) + 1 if self.y.dim() == 1 else 1
-        return activated_layers(self.x.shape[1:], self.widths, outputs, Factory.of(self.activation))
+        return activated_layers(self.x.shape[1:], self.widths, outputs, self.activation)
 
     def split(self, seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return x and y of a random four fifths of the items, to learn from, and those of the rest."""

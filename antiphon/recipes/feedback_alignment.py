@@ -18,7 +18,7 @@ def build(table: FeedbackTable) -> Grammar:
 
     Raises ExperimentError for settings that do not fit together.
     """
-    return feedback_alignment(*network_of("feedback_alignment", table), seed=table.feedback_seed)
+    return feedback_alignment(*network_of("feedback_alignment", table, apart=True), seed=table.feedback_seed)
 
 
 RECIPE = Recipe(

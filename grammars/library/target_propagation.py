@@ -75,12 +75,18 @@ def target_propagation(
     r = responses(network, lambda r, below, _: r.product(gaps[below.name], r.seed(gaps[below.name])).toward(0))
     for name, back in rebuilt.items():
         r.deliver(name, r.product(back, r.product(errors[name], r.seed(errors[name])).toward(0)).parameters)
-    guarantee = _promises(network, {each: (each.after, targets[each.name]) for each in hidden}, errors, rate)
+    guarantee = _promises(
+        network, {each: (each.after, targets[each.name]) for each in hidden}, errors, rate, difference
+    )
     return Grammar("target-propagation", q.graph(), r.graph(), minimise(network.error), guarantee)
 
 
 def _promises(
-    network: Network, hidden: Mapping[Block, tuple[Value, Value]], errors: Mapping[str, Value], rate: float
+    network: Network,
+    hidden: Mapping[Block, tuple[Value, Value]],
+    errors: Mapping[str, Value],
+    rate: float,
+    difference: bool,
 ) -> Guarantee:
     near = {block.name: PlayerLoss.of(distance, *values, rate=rate) for block, values in hidden.items()}
     return promised(
@@ -91,7 +97,7 @@ def _promises(
         ),
         *(Exact((name,), PlayerLoss.of(itself, error), "the gradient of its error") for name, error in errors.items()),
         *(Learned((name,), sense="for a fixed layer, g approaches the inverse of the layer") for name in errors),
-        Aligns(network.hidden),
+        *([Aligns(network.hidden)] if difference else []),
     )
 
 

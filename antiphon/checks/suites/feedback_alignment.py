@@ -4,11 +4,11 @@ import functools
 from collections.abc import Callable
 
 from torch import nn
-from torch.nn.functional import mse_loss
 
-from antiphon.checks.suite import Case, Learning, Suite, descent
+from antiphon.agents.specification import AgentSpecification
+from antiphon.checks.suite import Case, Learning, Suite
 from antiphon.checks.suites.backprop import labelled
-from antiphon.checks.suites.random_networks import promising, random_layers, taught
+from antiphon.checks.suites.random_networks import clusters, promising, random_layers
 from antiphon.grammars import Aligns, Factory, Grammar
 from antiphon.grammars.library.feedback_alignment import direct_feedback_alignment, feedback_alignment
 from antiphon.grammars.library.networks import activated_layers
@@ -36,17 +36,21 @@ def convolutional(made: Made, seed: int) -> Grammar:
 
 
 def learning(made: Made, seed: int) -> Grammar:
-    """Make a grammar of a network that learns the outputs of another one. Its responses align with the gradients."""
-    layers = activated_layers((6,), [24, 20], 4)
-    grammar = made(taught(seed, 6, 4, 64), layers, Factory.of(mse_loss), seed=seed)
-    return promising(grammar, Aligns(("Dense1", "Dense2"), degrees=75.0), without=Aligns)
+    """Make a grammar of a network that learns to tell clusters apart. Its responses align with the gradients."""
+    grammar = made(clusters(seed), activated_layers((8,), [32], 4), seed=seed)
+    return promising(grammar, Aligns(("Dense1",), degrees=80.0), without=Aligns)
 
 
 def _suite(made: Made, name: str) -> Suite:
     cases = (
         Case("dense", functools.partial(dense, made)),
         Case("convolutional", functools.partial(convolutional, made), instances=4),
-        Case("learning", functools.partial(learning, made), instances=4, learning=Learning(600, descent(0.3))),
+        Case(
+            "learning",
+            functools.partial(learning, made),
+            instances=4,
+            learning=Learning(200, AgentSpecification.of("Adam", {"lr": 0.01})),
+        ),
     )
     return Suite(name, cases)
 

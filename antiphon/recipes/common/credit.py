@@ -9,13 +9,13 @@ from torch import nn
 from antiphon.envs import digits, digits_arrays
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.library.networks import activated_layers
+from antiphon.grammars.library.networks import activated_layers, dense_layers
 from antiphon.grammars.oracle import OracleDeclaration, State
 from antiphon.recipes.common.data import DataTable, example_of, nature_of
 from antiphon.recipes.common.recipe import Evaluation, predicted
 from antiphon.recipes.common.tables import Count, EvaluationTable
 
-ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU}
+ACTIVATIONS: Mapping[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU}
 
 
 class CreditTable(DataTable):
@@ -30,14 +30,17 @@ class CreditTable(DataTable):
     classes: Count = 10
 
 
-def network_of(key: str, table: CreditTable) -> tuple[OracleDeclaration, Mapping[str, Factory]]:
+def network_of(key: str, table: CreditTable, apart: bool = False) -> tuple[OracleDeclaration, Mapping[str, Factory]]:
     """Return the oracle that plays the data of an experiment, and the layers of its classifier by name.
 
-    key: the key of `table` in the experiment, for error messages. Raises ExperimentError for data that cannot be used.
+    key: the key of `table` in the experiment, for error messages. apart: whether activations are layers of their own.
+    Raises ExperimentError for data that cannot be used.
     """
     nature = nature_of(key, table, {"digits": lambda: digits(table.batch)}, labelled=True)
-    activation = Factory.of(ACTIVATIONS[table.activation])
-    return nature, activated_layers(example_of(nature), table.widths, table.classes, activation)
+    example, activation = example_of(nature), ACTIVATIONS[table.activation]
+    if apart:
+        return nature, activated_layers(example, table.widths, table.classes, activation)
+    return nature, dense_layers(example, table.widths, table.classes, activation=activation)
 
 
 def accuracy(

@@ -16,6 +16,7 @@ from antiphon.grammars.library import (
     Perceptron,
     activated_layers,
     backprop,
+    dense_layers,
     direct_feedback_alignment,
     feedback_alignment,
     synthetic_gradients,
@@ -60,7 +61,8 @@ def play(first_round) -> Callable[..., tuple[Told, Composed]]:
     """What each player received in the first round, in float64; and the values and modules of that round."""
 
     def play(grammar: Grammar, seed: int = 0) -> tuple[Told, Composed]:
-        told, composed = first_round(in_float64(grammar), seed)
+        with in_double():
+            told, composed = first_round(in_float64(grammar), seed)
         return {name: flat(each) for name, each in told.items()}, composed
 
     return play
@@ -180,8 +182,8 @@ RULES = {
 @pytest.mark.parametrize("seed", range(3))
 def test_every_player_receives_what_the_papers_rule_gives(rule, seed, play):
     make, by_hand = RULES[rule]
+    told, composed = play(grammar := make(), seed)
     with in_double():
-        told, composed = play(grammar := make(), seed)
         expected = by_hand(grammar, composed)
     assert told.keys() == expected.keys() == set(grammar.query.player_by_name)
     assert max(gap(told[name], expected[name]) for name in told) <= 1e-10
@@ -189,17 +191,15 @@ def test_every_player_receives_what_the_papers_rule_gives(rule, seed, play):
 
 @pytest.mark.parametrize("rule", RULES)
 def test_and_that_is_not_the_gradient_below_the_top(rule, play):
-    with in_double():
-        told, composed = play(RULES[rule][0](), 0)
-        assert gap(told["Output"], flat(composed.gradient("Output"))) <= 1e-10
-        assert min(gap(told[name], flat(composed.gradient(name))) for name in NAMES[:2]) > 0.1
+    told, composed = play(RULES[rule][0]())
+    assert gap(told["Output"], flat(composed.gradient("Output"))) <= 1e-10
+    assert min(gap(told[name], flat(composed.gradient(name))) for name in NAMES[:2]) > 0.1
 
 
 @pytest.mark.parametrize("difference", [True, False])
 def test_the_highest_target_is_a_step_along_the_gradient(difference, play):
-    with in_double():
-        told, composed = play(targeting(difference), 0)
-        assert gap(told["Dense3"], flat(composed.gradient("Dense3"))) <= 1e-8
+    told, composed = play(targeting(difference))
+    assert gap(told["Dense3"], flat(composed.gradient("Dense3"))) <= 1e-8
 
 
 def test_the_chain_rule_is_one_of_the_rules():
@@ -209,18 +209,18 @@ def test_the_chain_rule_is_one_of_the_rules():
     assert (network.q.graph(), r) == (plain.query, plain.response)
 
 
-@pytest.mark.parametrize(
-    ("make", "depths"), [(backprop, [3, 6]), (feedback_alignment, [3, 6]), (direct_feedback_alignment, [1, 1])]
-)
-def test_the_depth_of_r(make, depths):
-    networks = (activated_layers((INPUTS,), [4] * count, CLASSES) for count in (2, 5))
-    assert [response_depth(make(nature(), layers)) for layers in networks] == depths
+def depths(make: Callable[..., Grammar], layers=dense_layers) -> list[int]:
+    """The depth of R for networks of three and of six players."""
+    return [response_depth(make(layers((INPUTS,), [4] * count, CLASSES))) for count in (2, 5)]
 
 
-def test_one_who_guesses_waits_for_one_product_only():
-    deep = activated_layers((INPUTS,), [4] * 6, CLASSES)
-    guessers = {name: Factory.of(nn.Linear, 4, 4) for name in deep if name.startswith("Dense")}
-    assert response_depth(synthetic_gradients(nature(), deep, guessers)) == response_depth(guessing()) == 2
+def test_the_depth_of_r():
+    """Who guesses waits for one product of the next layer, which waits for its own guess only."""
+    assert depths(lambda layers: backprop(nature(), layers)) == [3, 6]
+    assert depths(lambda layers: feedback_alignment(nature(), layers), activated_layers) == [3, 6]
+    assert depths(lambda layers: direct_feedback_alignment(nature(), layers)) == [1, 1]
+    linear = Factory.of(nn.Linear, 4, 4)
+    assert depths(lambda layers: synthetic_gradients(nature(), layers, dict.fromkeys([*layers][:-1], linear))) == [2, 2]
 
 
 def test_two_seeds_draw_other_matrices_and_other_grammars():

@@ -11,8 +11,9 @@ from antiphon.grammars.query import Port
 
 
 def test_denoiser_receives_the_gradient_of_the_error_of_the_noise(first_round):
+    grammar = in_float64(dense(0))
     with in_double():
-        told, composed = first_round(in_float64(dense(0)))
+        told, composed = first_round(grammar)
         x, eps, time = (composed.values[Port(f"{name}.sample")] for name in ("Environment", "Noise", "Clock"))
         share = torch.cos((0.008 + time) / 1.016 * torch.pi / 2)[:, None] ** 2
         module = composed.modules["Denoiser"]
