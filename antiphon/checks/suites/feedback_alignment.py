@@ -1,7 +1,7 @@
 """Test feedback alignment, and direct feedback alignment, on random networks and on a task that they learn."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from torch import nn
 
@@ -35,19 +35,19 @@ def convolutional(made: Made, seed: int) -> Grammar:
     return promising(made(labelled(seed, (1, 4, 6), 2), layers, seed=seed), without=Aligns)
 
 
-def learning(made: Made, seed: int) -> Grammar:
+def learning(made: Made, widths: Sequence[int], seed: int) -> Grammar:
     """Make a grammar of a network that learns to tell clusters apart. Its responses align with the gradients."""
-    grammar = made(clusters(seed), activated_layers((8,), [32], 4), seed=seed)
-    return promising(grammar, Aligns(("Dense1",), degrees=80.0), without=Aligns)
+    grammar = made(clusters(seed), activated_layers((8,), widths, 4), seed=seed)
+    return promising(grammar, Aligns(tuple(f"Dense{index + 1}" for index in range(len(widths)))), without=Aligns)
 
 
-def _suite(made: Made, name: str) -> Suite:
+def _suite(made: Made, name: str, *widths: int) -> Suite:
     cases = (
         Case("dense", functools.partial(dense, made)),
         Case("convolutional", functools.partial(convolutional, made), instances=4),
         Case(
             "learning",
-            functools.partial(learning, made),
+            functools.partial(learning, made, widths),
             instances=4,
             learning=Learning(200, AgentSpecification.of("Adam", {"lr": 0.01})),
         ),
@@ -55,5 +55,5 @@ def _suite(made: Made, name: str) -> Suite:
     return Suite(name, cases)
 
 
-SUITE = _suite(feedback_alignment, "feedback-alignment")
-DIRECT = _suite(direct_feedback_alignment, "direct-feedback-alignment")
+SUITE = _suite(feedback_alignment, "feedback-alignment", 32)
+DIRECT = _suite(direct_feedback_alignment, "direct-feedback-alignment", 24, 20)

@@ -35,7 +35,7 @@ def learning(seed: int) -> Grammar:
     """Make a grammar of a network that learns to tell clusters apart. Its responses align with the gradients."""
     layers = activated_layers((8,), [20], 4)
     made = synthetic_gradients(clusters(seed), layers, _guessers(layers, (64,)))
-    return promising(made, Aligns(("Dense1",), degrees=80.0), without=(Aligns, Learned))
+    return promising(made, Aligns(("Dense1",), degrees=85.0), without=(Aligns, Learned))
 
 
 def from_regression(modules: Modules, values: Mapping[Port, Tensor]) -> Tensor:

@@ -41,7 +41,7 @@ def learning(seed: int) -> Grammar:
     """Make a grammar of a network that learns to tell clusters apart. Its responses align with the gradients."""
     layers = activated_layers((8,), [20, 16], 4)
     made = target_propagation(clusters(seed), layers, *_inverted(layers, 64, ()))
-    return promising(made, Aligns(("Dense1", "Dense2"), degrees=80.0), without=(Aligns, Learned))
+    return promising(made, Aligns(("Dense1", "Dense2"), degrees=85.0), without=(Aligns, Learned))
 
 
 def from_input(modules: Modules, values: Mapping[Port, Tensor]) -> Tensor:
