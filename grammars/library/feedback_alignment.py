@@ -24,7 +24,17 @@ from antiphon.grammars import (
     promised,
     typed,
 )
-from antiphon.grammars.library.feedforward import Arrived, Block, Network, feedforward, numbers, responses, shape_of
+from antiphon.grammars.library.feedforward import (
+    Arrived,
+    Block,
+    Network,
+    answered,
+    feedforward,
+    gradient,
+    numbers,
+    responses,
+    shape_of,
+)
 from antiphon.grammars.numbers import Natural
 from antiphon.grammars.writing import Message
 
@@ -101,18 +111,11 @@ def fed_back(error: Tensor, *signals: Tensor, matrices: Sequence[Tensor], direct
 
     It is the network's loss plus, for each hidden output S, <B' delta - dL/dS, S>, with the first factor held fixed. So
     its gradient with respect to S is the feedback B' delta, where the gradient of the network's loss is W' delta.
-    error: the network's loss. signals: the output of each player, and the same after its operators, for each block.
+    error: the network's loss. signals: for each block, the output of the player, and the same after its operators.
     matrices: B for each block except the last one. direct: whether delta is the gradient in the network's output.
     """
-    blocks, loss = [*zip(signals[::2], signals[1::2], strict=True)], error
-    with torch.enable_grad():
-        told = output = _gradient(error, blocks[-1][1])
-        for matrix, (_, below), (played, after) in zip(matrices[::-1], blocks[-2::-1], blocks[:0:-1], strict=True):
-            delta = told if after is played else _gradient(after, played, told)
-            told = fixed_matrix(output if direct else delta, matrix.to(delta), tuple(below.shape[1:]))
-            loss = loss + ((told - _gradient(played, below, delta)) * below).sum()
+    loss, players, outputs = error, signals[2::2], signals[1::2]
+    for matrix, below, played in zip(matrices[::-1], outputs[-2::-1], players[::-1], strict=True):
+        delta = gradient(loss, outputs[-1] if direct else played)
+        loss = answered(loss, below, fixed_matrix(delta, matrix.to(delta), tuple(below.shape[1:])))
     return loss
-
-
-def _gradient(of: Tensor, at: Tensor, cotangent: Tensor | None = None) -> Tensor:
-    return torch.autograd.grad(of, at, cotangent, retain_graph=True)[0]

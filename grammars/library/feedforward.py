@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from antiphon.errors import GrammarError
 from antiphon.grammars import Factory, OracleDeclaration, QueryDraft, ResponseDraft, Value
 from antiphon.grammars.inference import makes_parameters
@@ -129,6 +132,20 @@ def responses(network: Network, rule: Rule) -> ResponseDraft:
     for block in network.blocks:
         r.deliver(block.name, found[block.name])
     return r
+
+
+def gradient(loss: Tensor, value: Tensor) -> Tensor:
+    """Return the gradient of a loss, 0-d, with respect to a value of torch's autograd graph."""
+    with torch.enable_grad():
+        return torch.autograd.grad(loss, value, retain_graph=True)[0]
+
+
+def answered(loss: Tensor, value: Tensor, message: Tensor) -> Tensor:
+    """Return the loss plus a term linear in `value` that makes the gradient with respect to `value` the message.
+
+    So a Response graph that sends this message about `value`, and is the chain rule elsewhere, is exact for the result.
+    """
+    return loss + ((message - gradient(loss, value)).detach() * value).sum()
 
 
 def numbers(value: Value) -> int:

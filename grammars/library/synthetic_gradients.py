@@ -3,10 +3,8 @@
 Jaderberg et al. 2017, Decoupled neural interfaces using synthetic gradients.
 """
 
-import itertools
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
@@ -15,18 +13,23 @@ from antiphon.grammars import (
     Exact,
     Factory,
     Grammar,
-    Guarantee,
     Learned,
     OracleDeclaration,
     PlayerLoss,
-    Promise,
     ResponseDraft,
-    Value,
     minimise,
     promised,
     typed,
 )
-from antiphon.grammars.library.feedforward import Arrived, Block, Network, feedforward, refuse_others, responses
+from antiphon.grammars.library.feedforward import (
+    Arrived,
+    Block,
+    answered,
+    feedforward,
+    gradient,
+    refuse_others,
+    responses,
+)
 from antiphon.grammars.maps import over_batch
 from antiphon.grammars.writing import Message
 
@@ -60,49 +63,36 @@ def synthetic_gradients(
         r.deliver(guess.port.node, r.product(guess, missed).parameters)
         return r.map(over_batch, r.tap(guess), name=f"guess for {below.name}")
 
+    signals = [value for block in network.blocks[:-1] for value in (block.after, guesses[block.name])]
+    own, names = PlayerLoss.of(with_guesses, network.error, *signals), [guess.port.node for guess in guesses.values()]
+    guarantee = promised(
+        Exact((network.blocks[-1].name,)),
+        Exact(network.hidden, own, "the gradient, if hidden outputs hear their guesses in place of their gradients"),
+        *(Exact((name,), own, "the gradient of the squared error of its guess") for name in names),
+        *(Learned((name,), sense="for fixed layers, it approaches the mean gradient, given S") for name in names),
+        Aligns(network.hidden),
+    )
     r, objective = responses(network, rule).graph(), minimise(network.error)
-    return Grammar("synthetic-gradients", network.q.graph(), r, objective, _promises(network, guesses))
-
-
-def _promises(network: Network, guesses: Mapping[str, Value]) -> Guarantee:
-    found: list[Promise] = [Exact((network.blocks[-1].name,))]
-    for block, above in itertools.pairwise(network.blocks):
-        guess, told = guesses[block.name], guesses.get(above.name)
-        last = (network.error,) if told is None else (above.after, told)
-        own = PlayerLoss.of(guessed, guess, block.after)
-        found.append(Exact((block.name,), own, "the response is the gradient that its Guess tells"))
-        regression = PlayerLoss.of(regressed, guess, block.after, *last)
-        found.append(Exact((guess.port.node,), regression, "the gradient of the squared error of the guess"))
-        mean = "for fixed layers, the guess approaches the mean gradient, given the layer's output"
-        found.append(Learned((guess.port.node,), sense=mean))
-    return promised(*found, Aligns(network.hidden))
+    return Grammar("synthetic-gradients", network.q.graph(), r, objective, guarantee)
 
 
 def guess_error(guess: Tensor, told: Tensor) -> Tensor:
-    """Return the gradient of `regressed` with respect to the guess: 2 (M - batch delta) / batch.
+    """Return the gradient of the mean of |M - batch delta|^2 with respect to M: 2 (M - batch delta) / batch.
 
     guess: M, (batch, ...). told: delta, the message about the layer's output, of the same shape.
     """
     return over_batch(guess, 2.0) - 2.0 * told
 
 
-def guessed(guess: Tensor, played: Tensor) -> Tensor:
-    """Return the loss of a layer that believes its Guess: the mean of <M, S> with M held fixed, 0-d.
+def with_guesses(error: Tensor, *signals: Tensor) -> Tensor:
+    """Compute the loss that hidden layers and Guesses minimise, 0-d, with torch's autograd graph.
 
-    guess: M. played: S, the layer's output. Both are (batch, ...).
+    It is the network's loss, with two changes for each hidden output S. The gradient with respect to S is the guess
+    M / batch, held fixed. And the mean of |M - batch delta|^2 is added, where delta is the gradient before the first
+    change, held fixed. error: the network's loss. signals: S and M for each hidden layer.
     """
-    return (guess.detach() * played).sum() / len(played)
-
-
-def regressed(guess: Tensor, played: Tensor, above: Tensor, next_guess: Tensor | None = None) -> Tensor:
-    """Return the loss of a Guess, 0-d: the mean over the batch of |M - batch delta|^2, with delta held fixed.
-
-    delta is the gradient in the layer's output S. It is that of the loss, if the next layer is the last one. Otherwise
-    it is that of the loss which the next layer gets from its own Guess.
-    guess: M, (batch, ...). played: S. above: the network's loss, or the output of the next layer. next_guess: None, or
-    what the next layer's Guess plays.
-    """
-    with torch.enable_grad():
-        value = above if next_guess is None else guessed(next_guess, above)
-        (delta,) = torch.autograd.grad(value, played, retain_graph=True)
-    return (guess - len(played) * delta).square().sum() / len(played)
+    loss = error
+    for played, guess in zip(signals[-2::-2], signals[::-2], strict=True):
+        missed = (guess - len(guess) * gradient(loss, played)).square().sum() / len(guess)
+        loss = answered(loss + missed, played, guess.detach() / len(guess))
+    return loss
