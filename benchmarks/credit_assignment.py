@@ -30,7 +30,7 @@ from antiphon.grammars.library import (
     synthetic_gradients,
     target_propagation,
 )
-from antiphon.grammars.library.feedforward import Arrived, Block, feedforward, responses
+from antiphon.grammars.library.feedforward import Arrived, Layer, feedforward, responses
 from antiphon.grammars.library.kickback import kicked
 from antiphon.grammars.types import Order
 from antiphon.grammars.writing import Message
@@ -96,7 +96,7 @@ def kickback(nature: OracleDeclaration, task: Task) -> Grammar:
     """Make the grammar of kickback with the layers of the other grammars. R makes the kicks: products with ones."""
     network = feedforward(nature, task.layers, task.loss)
 
-    def rule(r: ResponseDraft, below: Block, arrived: Arrived) -> Message:
+    def rule(r: ResponseDraft, below: Layer, arrived: Arrived) -> Message:
         ones = r.map(torch.ones_like, r.tap(arrived.above.after))
         kick = r.product(arrived.above.played, arrived.above.inward(r, ones)).toward(0)
         return r.map(kicked, arrived.error, kick, name=f"kicked {below.name}")

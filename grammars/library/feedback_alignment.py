@@ -26,7 +26,7 @@ from antiphon.grammars import (
 )
 from antiphon.grammars.library.feedforward import (
     Arrived,
-    Block,
+    Layer,
     Network,
     answered,
     feedforward,
@@ -78,7 +78,7 @@ def direct_feedback_alignment(
 def _with_feedback(name: str, network: Network, seed: int, *, direct: bool) -> Grammar:
     matrices = feedback_matrices(network, seed, direct)
 
-    def rule(r: ResponseDraft, below: Block, arrived: Arrived) -> Message:
+    def rule(r: ResponseDraft, below: Layer, arrived: Arrived) -> Message:
         told, where = arrived.error if direct else arrived.delta, f"feedback to {below.name}"
         return r.map(fixed_matrix, told, name=where, matrix=matrices[below.name], shape=shape_of(below.after))
 

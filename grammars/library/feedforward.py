@@ -16,7 +16,7 @@ from antiphon.grammars.writing import Message, ProductHandle
 
 
 @dataclass(frozen=True)
-class Block:
+class Layer:
     """A player of a feedforward network, and the operators between it and the next player.
 
     name: the player's name. values: the player's output, then the output of each operator. handles: the player and the
@@ -60,7 +60,7 @@ class Network:
     q: QueryDraft
     x: Value
     y: Value
-    blocks: tuple[Block, ...]
+    blocks: tuple[Layer, ...]
     error: Value
 
     @property
@@ -80,10 +80,10 @@ class Arrived:
     error: Message
     delta: Message
     product: ProductHandle
-    above: Block
+    above: Layer
 
 
-Rule = Callable[[ResponseDraft, Block, Arrived], Message]
+Rule = Callable[[ResponseDraft, Layer, Arrived], Message]
 """A function that writes the message about the output of a block into the Response graph, and returns the message."""
 
 
@@ -96,17 +96,17 @@ def feedforward(nature: OracleDeclaration, layers: Mapping[str, Factory], loss: 
     """
     q = QueryDraft()
     x, y = q.oracle("Nature", nature)()
-    blocks: list[Block] = []
+    blocks: list[Layer] = []
     signal = x
     for name, factory in layers.items():
         player = makes_parameters(factory, f"layer {name!r}")
         handle: Any = (q.player if player else q.operator)(name, factory)  # Any: a handle of either kind
         signal = handle(signal)
         if player:
-            blocks.append(Block(name, (signal,), (handle,)))
+            blocks.append(Layer(name, (signal,), (handle,)))
         elif blocks:
             name, values, handles = blocks[-1].name, blocks[-1].values, blocks[-1].handles
-            blocks[-1] = Block(name, (*values, signal), (*handles, handle))
+            blocks[-1] = Layer(name, (*values, signal), (*handles, handle))
     if len(blocks) < players:
         raise GrammarError(
             f"a feedforward network was given the layers {[*layers]}, of which {len(blocks)} have parameters; expected "
@@ -158,7 +158,7 @@ def shape_of(value: Value) -> tuple[int, ...]:
     return tuple(size for size in value.type.shape if isinstance(size, int))
 
 
-def refuse_others(what: str, blocks: tuple[Block, ...], given: Mapping[str, object]) -> None:
+def refuse_others(what: str, blocks: tuple[Layer, ...], given: Mapping[str, object]) -> None:
     """Raise GrammarError unless `given` has exactly the names of these blocks as keys.
 
     what: what is given for each block, for the message.

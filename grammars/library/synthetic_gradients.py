@@ -23,7 +23,7 @@ from antiphon.grammars import (
 )
 from antiphon.grammars.library.feedforward import (
     Arrived,
-    Block,
+    Layer,
     answered,
     feedforward,
     gradient,
@@ -57,7 +57,7 @@ def synthetic_gradients(
         for index, block in enumerate(network.blocks[:-1], start=1)
     }
 
-    def rule(r: ResponseDraft, below: Block, arrived: Arrived) -> Message:
+    def rule(r: ResponseDraft, below: Layer, arrived: Arrived) -> Message:
         guess = guesses[below.name]
         missed = r.map(guess_error, r.tap(guess), arrived.product.toward(0), name=f"error of {guess.port.node}")
         r.deliver(guess.port.node, r.product(guess, missed).parameters)

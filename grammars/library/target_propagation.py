@@ -25,7 +25,7 @@ from antiphon.grammars import (
     typed,
 )
 from antiphon.grammars.inference import make_operator
-from antiphon.grammars.library.feedforward import Block, Network, feedforward, refuse_others, responses
+from antiphon.grammars.library.feedforward import Layer, Network, feedforward, refuse_others, responses
 from antiphon.grammars.library.penalty import itself
 from antiphon.grammars.numbers import Positive
 
@@ -83,7 +83,7 @@ def target_propagation(
 
 def _promises(
     network: Network,
-    hidden: Mapping[Block, tuple[Value, Value]],
+    hidden: Mapping[Layer, tuple[Value, Value]],
     errors: Mapping[str, Value],
     rate: float,
     difference: bool,
