@@ -10,9 +10,8 @@ from torch.nn.functional import normalize
 from antiphon.envs import digits_arrays
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.library.byol import byol
+from antiphon.grammars.library.byol import Head, byol
 from antiphon.grammars.library.generative import DenseAnalysis
-from antiphon.grammars.library.networks import Perceptron
 from antiphon.grammars.library.views import moved
 from antiphon.grammars.oracle import State
 from antiphon.oracles import uniform
@@ -53,8 +52,8 @@ def build(table: ByolTable) -> Grammar:
     """
     nature = environment("byol", table, True, "no")
     encoder = Factory.of(DenseAnalysis, example_of(nature), table.representation, tuple(table.widths))
-    projector = Factory.of(Perceptron, table.representation, table.projection, (table.hidden,))
-    predictor = Factory.of(Perceptron, table.projection, table.projection, (table.hidden,))
+    projector = Factory.of(Head, table.representation, table.projection, table.hidden)
+    predictor = Factory.of(Head, table.projection, table.projection, table.hidden)
     view = Factory.of(moved, turn=table.turn, shift=table.shift, light=table.light)
     noise = uniform((4,), batch=table.batch)
     return byol(nature, noise, view, encoder, projector, predictor, soft=table.soft)
@@ -64,14 +63,17 @@ def build(table: ByolTable) -> Grammar:
 def evaluate(
     table: ByolTable, evaluation: EvaluationTable, grammar: Grammar, states: Mapping[str, State]
 ) -> Evaluation:
-    """Compute the accuracy of nearest neighbours in the representation, in per cent, on the test split of digits.
+    """Compute the accuracy of nearest neighbours in the representation, in per cent, on moved test images of digits.
 
-    Each test image gets the label of the nearest of 10 labelled training images of each digit.
+    Each image of the test split is turned, shifted and made brighter or darker at random, as a view in training. It
+    gets the label of the nearest of 10 labelled training images of each digit.
     """
     encode = trained(grammar, "Encoder", states)
     (x, y), (other, truth) = few_labels(LABELS), digits_arrays("test", image=True)
-    hits = nearest_label(encode(x), y, encode(other)) == truth
-    return Evaluation("accuracy with few labels", "images", tuple((100.0 * hits).tolist()), " %")
+    generator = torch.Generator().manual_seed(evaluation.first_seed)
+    seen = moved(other, 2 * torch.rand(len(other), 4, generator=generator) - 1, table.turn, table.shift, table.light)
+    hits = nearest_label(encode(x), y, encode(seen)) == truth
+    return Evaluation("accuracy on moved images", "images", tuple((100.0 * hits).tolist()), " %")
 
 
 def few_labels(count: int) -> tuple[Tensor, Tensor]:

@@ -43,7 +43,7 @@ def build(table: DiffusionTable) -> Grammar:
     network = Factory.of(Perceptron, prod(example) + 2 * table.waves, prod(example), tuple(table.widths))
     denoiser = Factory.of(TimedDenoiser, network, table.waves)
     noise, clock = gaussian(example, batch=table.batch), uniform((), batch=table.batch, low=0.0, high=1.0)
-    return diffusion(nature, noise, clock, denoiser)
+    return diffusion(nature, noise, clock, denoiser, low=0.0, high=1.0)
 
 
 def evaluate(
@@ -62,7 +62,7 @@ def made(table: DiffusionTable, grammar: Grammar, states: Mapping[str, State], c
     """Return `count` images that the trained Denoiser makes from standard normal noise: (count, ...)."""
     example = [size for size in grammar.query.by_name["Denoiser"].outputs[0].shape if isinstance(size, int)]
     start = torch.randn(count, *example, generator=torch.Generator().manual_seed(seed))
-    return sampled(trained(grammar, "Denoiser", states), start, table.steps, 0.0, 1.0)
+    return (sampled(trained(grammar, "Denoiser", states), start, table.steps, bound=1.0) + 1) / 2
 
 
 RECIPE = Recipe(

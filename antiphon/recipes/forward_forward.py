@@ -27,7 +27,7 @@ class ForwardForwardTable(DataTable):
 
     widths: list[Count] = Field(default=[256, 256])
     classes: Count = 10
-    threshold: Positive = 1.0
+    threshold: Positive = 0.3
 
 
 def build(table: ForwardForwardTable) -> Grammar:

@@ -3,12 +3,14 @@
 Grill et al. 2020, Bootstrap your own latent: a new approach to self-supervised learning.
 """
 
-from torch import Tensor
+from typing import final
+
+from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity
 
 from antiphon.grammars import Factory, Grammar, OracleDeclaration, QueryDraft, chain_rule, exact, minimise, typed
 from antiphon.grammars.library.unlabelled import first
-from antiphon.grammars.numbers import Share
+from antiphon.grammars.numbers import Count, Share
 
 
 @typed
@@ -47,6 +49,18 @@ def byol(
     ]
     objective = minimise(*losses)
     return Grammar("byol", q.graph(), chain_rule(q, objective), objective, exact())
+
+
+@typed
+@final
+class Head(nn.Sequential):
+    """A module for Projector or Predictor: two linear layers, with batch normalisation and a rectifier between them.
+
+    (batch, inputs) -> (batch, outputs). Without batch normalisation, all projections soon have one direction.
+    """
+
+    def __init__(self, inputs: Count, outputs: Count, hidden: Count) -> None:
+        super().__init__(nn.Linear(inputs, hidden), nn.BatchNorm1d(hidden), nn.ReLU(), nn.Linear(hidden, outputs))
 
 
 def apart_by_angle(guess: Tensor, target: Tensor) -> Tensor:

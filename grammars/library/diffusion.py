@@ -35,7 +35,13 @@ GUARANTEE = promised(
 
 @typed
 def diffusion(
-    environment: OracleDeclaration, noise: OracleDeclaration, clock: OracleDeclaration, denoiser: Factory
+    environment: OracleDeclaration,
+    noise: OracleDeclaration,
+    clock: OracleDeclaration,
+    denoiser: Factory,
+    *,
+    low: float = -1.0,
+    high: float = 1.0,
 ) -> Grammar:
     """Make the grammar of a denoising diffusion model. The only player is Denoiser.
 
@@ -44,12 +50,13 @@ def diffusion(
     the negative log-likelihood, with all times of equal weight.
     environment: an oracle whose first question answers x; further outputs are ignored. noise: an oracle whose first
     question answers eps in the shape of x. clock: an oracle whose first question answers times t, uniform in [0, 1),
-    (batch,). denoiser: makes f, a module of (x_t, t) whose output has the shape of x.
+    (batch,). denoiser: makes f, a module of (x_t, t) whose output has the shape of x. low, high: the range of the
+    numbers of x; they are moved to the range from -1 to 1 before noise is mixed in.
     """
     q = QueryDraft()
     x, eps = first(q.oracle("Environment", environment)()), q.oracle("Noise", noise)()
     time = q.oracle("Clock", clock)()
-    mixed = q.operator("mix", mix)(x, eps, time)
+    mixed = q.operator("mix", mix)(q.operator("scale", scaled, low=low, high=high)(x), eps, time)
     guess = q.player("Denoiser", denoiser)(mixed, time)
     objective = minimise(q.loss("Loss", mse_loss)(guess, eps))
     return Grammar("diffusion", q.graph(), chain_rule(q, objective), objective, GUARANTEE)
@@ -61,6 +68,11 @@ def signal_share(time: Tensor) -> Tensor:
     It falls from almost 1 to almost 0, in the shape of `time`.
     """
     return torch.cos((0.008 + time) / 1.016 * (math.pi / 2)).square()
+
+
+def scaled(x: Tensor, low: float, high: float) -> Tensor:
+    """Return x, moved linearly from the range between low and high to the range between -1 and 1."""
+    return (2 * x - (low + high)) / (high - low)
 
 
 def mix(x: Tensor, eps: Tensor, time: Tensor) -> Tensor:
@@ -90,18 +102,18 @@ class TimedDenoiser(nn.Module):
 
 
 @torch.no_grad()
-def sampled(denoiser: nn.Module, start: Tensor, steps: int, low: float = -torch.inf, high: float = torch.inf) -> Tensor:
+def sampled(denoiser: nn.Module, start: Tensor, steps: int, bound: float = torch.inf) -> Tensor:
     """Turn noise into examples with a trained Denoiser, in `steps` deterministic steps (Song et al. 2021, DDIM).
 
-    start: standard normal noise, (n, ...). low, high: the numbers of an example are known to lie between these.
-    Returns the examples, (n, ...).
+    start: standard normal noise, (n, ...). bound: the numbers of an example are known to lie between -bound and
+    bound. Returns the examples, (n, ...), in the range from -1 to 1.
     """
     mixed = x = start
     times = torch.linspace(0.999, 0.0, steps + 1, dtype=start.dtype)
     for now, after in itertools.pairwise(times):
         eps = denoiser(mixed, now.expand(len(start)))
         share = signal_share(now)
-        x = ((mixed - (1 - share).sqrt() * eps) / share.sqrt()).clamp(low, high)
+        x = ((mixed - (1 - share).sqrt() * eps) / share.sqrt()).clamp(-bound, bound)
         left = (mixed - share.sqrt() * x) / (1 - share).sqrt()
         mixed = mix(x, left, after.expand(len(start)))
     return x

@@ -8,7 +8,8 @@ from antiphon.checks.suite import Case, Suite
 from antiphon.checks.suites.backprop import BATCH
 from antiphon.envs import arrays
 from antiphon.grammars import Factory, Grammar
-from antiphon.grammars.library import DenseAnalysis, Perceptron, byol
+from antiphon.grammars.library import DenseAnalysis, byol
+from antiphon.grammars.library.byol import Head
 from antiphon.grammars.library.views import moved
 from antiphon.oracles import uniform
 
@@ -19,7 +20,7 @@ def dense(seed: int) -> Grammar:
     image, wide, narrow = (1, choose.randint(3, 6), choose.randint(3, 6)), choose.randint(7, 10), choose.randint(3, 6)
     images = arrays(torch.rand(BATCH, *image, generator=generator), batch=BATCH)
     encoder = Factory.of(DenseAnalysis, image, wide, (choose.randint(3, 8),))
-    projector, predictor = (Factory.of(Perceptron, size, narrow, (5,)) for size in (wide, narrow))
+    projector, predictor = (Factory.of(Head, size, narrow, 5) for size in (wide, narrow))
     noise = uniform((4,), batch=BATCH)
     return byol(images, noise, Factory.of(moved), encoder, projector, predictor, soft=choose.choice([0.05, 0.5]))
 
