@@ -21,6 +21,7 @@ from antiphon.grammars.factory import Factory as Factory
 from antiphon.grammars.grammar import Grammar as Grammar
 from antiphon.grammars.guarantee import (
     UNKNOWN as UNKNOWN,
+    Aligns as Aligns,
     Arrives as Arrives,
     Category as Category,
     Descent as Descent,

@@ -247,7 +247,25 @@ class Arrives:
     sense: str = "with small steps, the players come to rest"
 
 
-Promise: TypeAlias = Exact | SignCorrect | Descent | Estimated | Surrogate | Learned | Insulated | Arrives
+@typed
+@final
+@dataclass(frozen=True)
+class Aligns:
+    """The promise that, after all players have learned for a while, each response points along the gradient.
+
+    The angle between the response and the gradient of the player's loss is then below `degrees`. It may be any angle at
+    the start.
+    """
+
+    category: ClassVar[Category | None] = Category.ESTIMATED
+
+    players: tuple[str, ...] = ()
+    loss: PlayerLoss | None = None
+    degrees: float = 90.0
+    sense: str = "after learning, the angle between response and gradient"
+
+
+Promise: TypeAlias = Exact | SignCorrect | Descent | Estimated | Surrogate | Learned | Insulated | Arrives | Aligns
 
 
 @typed

@@ -79,6 +79,11 @@ def over_batch(message: Tensor, factor: float = 1.0) -> Tensor:
 
 @linear(Linearity.EXAMPLES)
 @typed
-def fixed_matrix(message: Tensor, matrix: Tensor) -> Tensor:
-    """Return `message @ matrix` with a fixed matrix: (batch, n) times (n, m) -> (batch, m)."""
-    return torch.matmul(message, matrix)
+def fixed_matrix(message: Tensor, matrix: Tensor, shape: tuple[int, ...] = ()) -> Tensor:
+    """Return `message @ matrix` with a fixed matrix: (batch, n) times (n, m) -> (batch, m).
+
+    shape: if given, the message is flattened to (batch, n) before, and the result becomes (batch, *shape).
+    """
+    if not shape:
+        return torch.matmul(message, matrix)
+    return torch.matmul(message.flatten(1), matrix).unflatten(1, shape)

@@ -1,4 +1,7 @@
-"""Measure the promise `Arrives` (essay, Definition 8): after learning, no player can lower its own loss alone."""
+"""Measure promises about the end of learning: `Arrives` and `Aligns`.
+
+`Arrives` (essay, Definition 8): no player can lower its own loss alone. `Aligns`: responses point along gradients.
+"""
 
 import math
 from collections.abc import Sequence
@@ -10,7 +13,8 @@ from torch import Tensor
 from antiphon.checks.instance import Instance
 from antiphon.checks.measured import DIVERGED, IDLE, Measured
 from antiphon.checks.recorded import RecordedRound, States, flat_gradient, with_parameters
-from antiphon.grammars import UNKNOWN, Arrives, Loss, State
+from antiphon.checks.signs import angle
+from antiphon.grammars import UNKNOWN, Aligns, Arrives, Loss, State
 
 TRIES = 25
 """Largest number of L-BFGS iterations when one player's loss is minimised with all other players fixed."""
@@ -32,6 +36,33 @@ def measure_arrival(promise: Arrives, instance: Instance, players: Sequence[str]
         return [Measured(player, math.nan, promise.tolerance, diverged, DIVERGED) for player in players]
     before, after = places.rounds(promise.draws), places.rounds_after(states, promise.draws)
     return [_arrival(promise, instance, player, states, before, after) for player in players]
+
+
+def measure_alignment(promise: Aligns, instance: Instance, players: Sequence[str]) -> list[Measured]:
+    """Let all players learn. Then measure the angle between each response and the gradient, in degrees."""
+    places = instance.places
+    states = places.learned_by(None)
+    if diverged := places.diverged(states):
+        return [Measured(player, math.nan, promise.degrees, diverged, DIVERGED) for player in players]
+    (before,), (after,) = places.rounds(), places.rounds_after(states)
+    return [_alignment(promise, player, before, after) for player in players]
+
+
+def _alignment(promise: Aligns, player: str, before: RecordedRound, after: RecordedRound) -> Measured:
+    began, ended = (_degrees(round, player, promise.loss) for round in (before, after))
+    detail = f"{began:.3g} degrees at the start"
+    return Measured(player, ended, promise.degrees, player, detail, IDLE if math.isnan(ended) else "")
+
+
+def _degrees(round: RecordedRound, player: str, loss: Loss | None) -> float:
+    """Return the angle between a player's response and its gradient; 180 if only the response is zero.
+
+    Returns NaN if the gradient is zero.
+    """
+    gradient, told = flat_gradient(round.composed, player, loss), round.responses[player]
+    if not bool(gradient.any()):
+        return math.nan
+    return angle(told, gradient) if bool(told.any()) else 180.0
 
 
 def _arrival(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from antiphon.checks.alone import stateful_map
-from antiphon.checks.arrival import measure_arrival
+from antiphon.checks.arrival import measure_alignment, measure_arrival
 from antiphon.checks.instance import Instance
 from antiphon.checks.insulated import insulation, refuse_strange_sources
 from antiphon.checks.locate import locate
@@ -22,6 +22,7 @@ from antiphon.checks.signs import angle, measure_signs, nothing
 from antiphon.errors import GrammarError
 from antiphon.grammars import (
     UNKNOWN,
+    Aligns,
     Arrives,
     Descent,
     Estimated,
@@ -361,4 +362,5 @@ _MEASURES: dict[type, Callable[..., list[Measured]]] = {
     Learned: optimum,
     Insulated: insulation,
     Arrives: measure_arrival,
+    Aligns: measure_alignment,
 }

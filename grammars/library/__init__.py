@@ -2,6 +2,7 @@
 
 from antiphon.grammars.library.backprop import backprop as backprop
 from antiphon.grammars.library.black_box_descent import black_box_descent as black_box_descent
+from antiphon.grammars.library.byol import byol as byol
 from antiphon.grammars.library.convex_game import convex_game as convex_game
 from antiphon.grammars.library.critic_derivative import critic_derivative as critic_derivative
 from antiphon.grammars.library.dac import dac as dac
@@ -10,7 +11,13 @@ from antiphon.grammars.library.densities import (
     GaussianDensity as GaussianDensity,
     normal_inverse_wishart as normal_inverse_wishart,
 )
+from antiphon.grammars.library.diffusion import diffusion as diffusion
+from antiphon.grammars.library.feedback_alignment import (
+    direct_feedback_alignment as direct_feedback_alignment,
+    feedback_alignment as feedback_alignment,
+)
 from antiphon.grammars.library.finite_game import finite_game as finite_game
+from antiphon.grammars.library.forward_forward import forward_forward as forward_forward
 from antiphon.grammars.library.gan import gan as gan
 from antiphon.grammars.library.generative import (
     ConvolutionalAnalysis as ConvolutionalAnalysis,
@@ -33,6 +40,7 @@ from antiphon.grammars.library.networks import (
     Perceptron as Perceptron,
     Policy as Policy,
     StateAction as StateAction,
+    activated_layers as activated_layers,
     convolutional_layers as convolutional_layers,
     dense_layers as dense_layers,
 )
@@ -43,6 +51,8 @@ from antiphon.grammars.library.projected_fixpoint import gtd2 as gtd2, tdc as td
 from antiphon.grammars.library.recurrent import recurrent as recurrent
 from antiphon.grammars.library.strategy import MixedStrategy as MixedStrategy
 from antiphon.grammars.library.supervised import supervised as supervised
+from antiphon.grammars.library.synthetic_gradients import synthetic_gradients as synthetic_gradients
+from antiphon.grammars.library.target_propagation import target_propagation as target_propagation
 from antiphon.grammars.library.temporal_difference import (
     double_residual_gradient as double_residual_gradient,
     residual_gradient as residual_gradient,

@@ -1,5 +1,6 @@
 """Networks for the library's grammars: single layers, whole networks, and named layers as players."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from math import prod
 from typing import final
@@ -17,10 +18,10 @@ from antiphon.grammars.typed import typed
 @typed
 @final
 class Dense(nn.Sequential):
-    """A dense layer with rectifier, max(0, W x + b), for one player: (batch, inputs) -> (batch, outputs)."""
+    """A dense layer for one player, max(0, W x + b), or another activation: (batch, inputs) -> (batch, outputs)."""
 
-    def __init__(self, inputs: Count, outputs: Count) -> None:
-        super().__init__(nn.Linear(inputs, outputs), nn.ReLU())
+    def __init__(self, inputs: Count, outputs: Count, activation: type[nn.Module] = nn.ReLU) -> None:
+        super().__init__(nn.Linear(inputs, outputs), activation())
 
 
 @final
@@ -102,7 +103,11 @@ class StateAction(Joined):
 
 @typed
 def dense_layers(
-    example: Sequence[Count], widths: Sequence[Count], classes: Count, dropout: float = 0.0
+    example: Sequence[Count],
+    widths: Sequence[Count],
+    classes: Count,
+    dropout: float = 0.0,
+    activation: type[nn.Module] = nn.ReLU,
 ) -> Mapping[str, Factory]:
     """Make a feedforward network as named layers, for examples of the shape `example`. It computes logits of `classes`
     classes.
@@ -113,11 +118,26 @@ def dense_layers(
     layers = {} if len(example) == 1 else {"Flatten": Factory.of(nn.Flatten)}
     inputs = prod(example)
     for index, width in enumerate(widths, start=1):
-        layers[f"Dense{index}"] = Factory.of(Dense, inputs, width)
+        layers[f"Dense{index}"] = Factory.of(Dense, inputs, width, *([] if activation is nn.ReLU else [activation]))
         if dropout:
             layers[f"Dropout{index}"] = Factory.of(nn.Dropout, dropout)
         inputs = width
     return {**layers, "Output": Factory.of(nn.Linear, inputs, classes)}
+
+
+@typed
+def activated_layers(
+    example: Sequence[Count], widths: Sequence[Count], classes: Count, activation: type[nn.Module] = nn.Tanh
+) -> Mapping[str, Factory]:
+    """Make a feedforward network as named layers, in which activations are layers without parameters.
+
+    >>> list(activated_layers((1, 8, 8), [32], 10))
+    ['Flatten', 'Dense1', 'Bend1', 'Output']
+    """
+    layers = {} if len(example) == 1 else {"Flatten": Factory.of(nn.Flatten)}
+    for index, (inputs, outputs) in enumerate(itertools.pairwise([prod(example), *widths]), start=1):
+        layers |= {f"Dense{index}": Factory.of(nn.Linear, inputs, outputs), f"Bend{index}": Factory.of(activation)}
+    return {**layers, "Output": Factory.of(nn.Linear, [prod(example), *widths][-1], classes)}
 
 
 @typed

@@ -15,7 +15,7 @@ from antiphon.checks.recorded import RecordedRound
 from antiphon.checks.suite import Case
 from antiphon.grammars import Descent, Exact, Grammar, Guarantee, Insulated, Port, SignCorrect
 from antiphon.grammars.maps import negate
-from antiphon.grammars.response import Map
+from antiphon.grammars.response import Map, ResponseNode, Tap
 from antiphon.recipes import LIBRARY
 
 ONE_ROUND = (Exact, SignCorrect, Descent, Insulated)
@@ -47,7 +47,10 @@ def culprits(kind: str, grammar: Grammar, mutant: Grammar, message: Port) -> set
     """The nodes of R that may be blamed: the one that was put in, or that asks or takes something else than before."""
     if kind == "swapped":
         before = {each.name: each.inputs for each in grammar.response.nodes}
-        return {each.name for each in mutant.response.nodes if before[each.name] != each.inputs}
+        takers = {each.name: each.inputs for each in mutant.response.nodes if before[each.name] != each.inputs}
+        moved = {port.node for name, inputs in takers.items() for port in {*inputs} ^ {*before[name]}}
+        # The chain rule has no maps of several messages, and no taps. Nothing says which end of their edge is wrong.
+        return {*takers} | {name for name in moved if is_no_rule(grammar.response.by_name[name])}
     takers = {each.name for each in mutant.response.nodes if message in each.inputs}
     if kind in ("other use", "other owner"):  # or where what was told before is missing
         delivered = {each.name for each in mutant.response.deliveries if each.message.node in takers}
@@ -58,6 +61,10 @@ def culprits(kind: str, grammar: Grammar, mutant: Grammar, message: Port) -> set
     minus = [each for each in mutant.response.nodes if isinstance(each, Map) and each.operation.target is negate]
     in_line = [each for each in minus if put_in in (each.name, each.inputs[0].node) or Port(each.name) == message]
     return {each.name for each in in_line}  # of two in a row nobody can say which was put in
+
+
+def is_no_rule(node: ResponseNode) -> bool:
+    return isinstance(node, Tap) or (isinstance(node, Map) and len(node.inputs) > 1)
 
 
 def mutants(name: str, seed: int) -> Iterator[tuple[str, set[str], list[Measured], set[str]]]:

@@ -10,7 +10,7 @@ from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.plan.assignment import assign
 from antiphon.coordinator.recorder import RECORDER, delivered
 from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.reference import reference_gradients
+from antiphon.grammars.reference import Composed, compose, reference_gradients
 
 Parameters = dict[str, dict[str, Tensor]]
 
@@ -42,5 +42,18 @@ def told() -> Callable[[Grammar], tuple[dict[str, list[Tensor]], dict[str, list[
             found = delivered(executor)
         parameters = {player.name: states[player.name]["parameters"] for player in grammar.query.players}
         return found, reference_gradients(grammar, states), parameters
+
+    return play
+
+
+@pytest.fixture
+def first_round() -> Callable[..., tuple[dict[str, list[Tensor]], Composed]]:
+    """What each player was told in the first round, and the values and modules of that round for torch."""
+
+    def play(grammar: Grammar, seed: int = 0) -> tuple[dict[str, list[Tensor]], Composed]:
+        with InlineExecutor(assign(grammar, RECORDER, seed=seed)) as executor:
+            states = executor.states()
+            executor.play(1)
+            return delivered(executor), compose(grammar, states, seed)
 
     return play

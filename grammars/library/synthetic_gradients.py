@@ -1,0 +1,98 @@
+"""Synthetic gradients: each layer has a second player that guesses the layer's gradient from the layer's output.
+
+Jaderberg et al. 2017, Decoupled neural interfaces using synthetic gradients.
+"""
+
+from collections.abc import Mapping
+
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from antiphon.grammars import (
+    Aligns,
+    Exact,
+    Factory,
+    Grammar,
+    Learned,
+    OracleDeclaration,
+    PlayerLoss,
+    ResponseDraft,
+    minimise,
+    promised,
+    typed,
+)
+from antiphon.grammars.library.feedforward import (
+    Layer,
+    RuleMessages,
+    answered,
+    feedforward,
+    gradient,
+    refuse_others,
+    responses,
+)
+from antiphon.grammars.maps import over_batch
+from antiphon.grammars.writing import Message
+
+
+@typed
+def synthetic_gradients(
+    nature: OracleDeclaration,
+    layers: Mapping[str, Factory],
+    guessers: Mapping[str, Factory],
+    loss: Factory = Factory(cross_entropy),
+) -> Grammar:
+    """Make the grammar of synthetic gradients in a feedforward network whose layers are players.
+
+    Beside each layer except the last one plays a Guess: M(S), an estimate of the gradient of one example's loss with
+    respect to the layer's output S. The layer receives M(S) / batch at once, and sends it through its own product. The
+    Guess learns from the message that arrives from the next layer. That message is itself made of the next Guess.
+    nature: an oracle whose first question answers (x, y). layers: the layers by name, in order; a layer with parameters
+    is a player, any other an operator. guessers: makes M, a module of S whose output has the shape of S, by the name of
+    the layer. loss: a function of (output, y), a mean over the batch.
+    """
+    network = feedforward(nature, layers, loss)
+    refuse_others("guessers", network.blocks[:-1], guessers)
+    guesses = {
+        block.name: network.q.player(f"Guess{index}", guessers[block.name])(block.after)
+        for index, block in enumerate(network.blocks[:-1], start=1)
+    }
+
+    def rule(r: ResponseDraft, below: Layer, arrived: RuleMessages) -> Message:
+        guess = guesses[below.name]
+        missed = r.map(guess_error, r.tap(guess), arrived.product.toward(0), name=f"error of {guess.port.node}")
+        r.deliver(guess.port.node, r.product(guess, missed).parameters)
+        return r.map(over_batch, r.tap(guess), name=f"guess for {below.name}")
+
+    signals = [value for block in network.blocks[:-1] for value in (block.after, guesses[block.name])]
+    own, names = PlayerLoss.of(with_guesses, network.error, *signals), [guess.port.node for guess in guesses.values()]
+    guarantee = promised(
+        Exact((network.blocks[-1].name,)),
+        Exact(network.hidden, own, "the gradient, if hidden outputs hear their guesses in place of their gradients"),
+        *(Exact((name,), own, "the gradient of the squared error of its guess") for name in names),
+        *(Learned((name,), sense="for fixed layers, it approaches the mean gradient, given S") for name in names),
+        Aligns(network.hidden),
+    )
+    r, objective = responses(network, rule).graph(), minimise(network.error)
+    return Grammar("synthetic-gradients", network.q.graph(), r, objective, guarantee)
+
+
+def guess_error(guess: Tensor, told: Tensor) -> Tensor:
+    """Return the gradient of the mean of |M - batch delta|^2 with respect to M: 2 (M - batch delta) / batch.
+
+    guess: M, (batch, ...). told: delta, the message about the layer's output, of the same shape.
+    """
+    return over_batch(guess, 2.0) - 2.0 * told
+
+
+def with_guesses(error: Tensor, *signals: Tensor) -> Tensor:
+    """Compute the loss that hidden layers and Guesses minimise, 0-d, with torch's autograd graph.
+
+    It is the network's loss, with two changes for each hidden output S. The gradient with respect to S is the guess
+    M / batch, held fixed. And the mean of |M - batch delta|^2 is added, where delta is the gradient before the first
+    change, held fixed. error: the network's loss. signals: S and M for each hidden layer.
+    """
+    loss = error
+    for played, guess in zip(signals[-2::-2], signals[::-2], strict=True):
+        missed = (guess - len(guess) * gradient(loss, played)).square().sum() / len(guess)
+        loss = answered(loss + missed, played, guess.detach() / len(guess))
+    return loss

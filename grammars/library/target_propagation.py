@@ -1,0 +1,144 @@
+"""Target propagation: each layer has a target of its own, which the inverse of the next layer computes.
+
+Lee et al. 2015, Difference target propagation.
+"""
+
+from collections.abc import Mapping
+from typing import final
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, mse_loss
+
+from antiphon.grammars import (
+    Aligns,
+    Exact,
+    Factory,
+    Grammar,
+    Guarantee,
+    Learned,
+    OracleDeclaration,
+    PlayerLoss,
+    Value,
+    minimise,
+    promised,
+    typed,
+)
+from antiphon.grammars.inference import make_operator
+from antiphon.grammars.library.feedforward import Layer, Network, feedforward, refuse_others, responses
+from antiphon.grammars.library.penalty import itself
+from antiphon.grammars.numbers import Positive
+
+
+@typed
+def target_propagation(
+    nature: OracleDeclaration,
+    layers: Mapping[str, Factory],
+    inverses: Mapping[str, Factory],
+    noises: Mapping[str, OracleDeclaration],
+    loss: Factory = Factory(cross_entropy),
+    *,
+    rate: Positive = 0.1,
+    difference: bool = True,
+) -> Grammar:
+    """Make the grammar of target propagation in a feedforward network whose layers are players.
+
+    Each hidden output S has a target t, a value of the Query graph. A layer minimises |S - t|^2 / (2 rate). The top
+    target is S - rate dL/dS. The target of a lower layer is S - g(S') + g(t'), where g is the player that inverts the
+    next layer, and S', t' are output and target of the next layer. Without `difference` it is g(t').
+    nature: an oracle whose first question answers (x, y). layers: the layers by name, in order; a layer with parameters
+    is a player, any other an operator; the last layer is a player. inverses: makes g, by the name of the layer that g
+    inverts: all hidden layers except the first. noises: for each inverse, an oracle whose first question answers noise
+    in the shape of the output of g; g learns to rebuild the layer's input plus this noise. loss: a function of
+    (output, y), a mean over the batch. rate: the step of the top target along the negative gradient of one example.
+    """
+    last = [*layers][-1]
+    network = feedforward(nature, {**layers, last: Factory.of(Sloped, layers[last], loss)}, loss, players=2)
+    for what, given in (("inverses", inverses), ("noises", noises)):
+        refuse_others(what, network.blocks[1:-1], given)
+    q, (*hidden, output) = network.q, network.blocks
+    slope = output.handles[0](hidden[-1].after, network.y)
+    targets = {hidden[-1].name: q.operator("step", stepped, rate=rate)(hidden[-1].after, slope)}
+    rebuilt, errors = dict[str, Value](), dict[str, Value]()
+    for index, above, below in zip(range(len(hidden), 1, -1), hidden[:0:-1], hidden[-2::-1], strict=True):
+        inverse = q.player(f"Inverse{index}", inverses[above.name])
+        noise = q.oracle(f"Noise{index}", noises[above.name])()
+        noisy = q.operator(f"disturb{index}", torch.add)(below.after, noise)
+        rebuilt[inverse.name] = inverse(above.ask(noisy))
+        errors[inverse.name] = q.loss(f"Error{index}", mse_loss)(rebuilt[inverse.name], noisy)
+        found = inverse(targets[above.name])
+        shift = q.operator(f"shift{index}", corrected) if difference else None
+        targets[below.name] = shift(below.after, inverse(above.after), found) if shift else found
+    gaps = {
+        each.name: q.loss(f"Gap of {each.name}", distance, rate=rate)(each.after, targets[each.name]) for each in hidden
+    }
+    r = responses(network, lambda r, below, _: r.product(gaps[below.name], r.seed(gaps[below.name])).toward(0))
+    for name, back in rebuilt.items():
+        r.deliver(name, r.product(back, r.product(errors[name], r.seed(errors[name])).toward(0)).parameters)
+    guarantee = _promises(
+        network, {each: (each.after, targets[each.name]) for each in hidden}, errors, rate, difference
+    )
+    return Grammar("target-propagation", q.graph(), r.graph(), minimise(network.error), guarantee)
+
+
+def _promises(
+    network: Network,
+    hidden: Mapping[Layer, tuple[Value, Value]],
+    errors: Mapping[str, Value],
+    rate: float,
+    difference: bool,
+) -> Guarantee:
+    near = {block.name: PlayerLoss.of(distance, *values, rate=rate) for block, values in hidden.items()}
+    return promised(
+        Exact((network.blocks[-1].name,)),
+        *(
+            Exact((name,), own, "the gradient of its distance from its target, held fixed")
+            for name, own in near.items()
+        ),
+        *(Exact((name,), PlayerLoss.of(itself, error), "the gradient of its error") for name, error in errors.items()),
+        *(Learned((name,), sense="for a fixed layer, g approaches the inverse of the layer") for name in errors),
+        *([Aligns(network.hidden)] if difference else []),
+    )
+
+
+@final
+class Sloped(nn.Module):
+    """A last layer that also plays the gradient of the loss in its input, as a value.
+
+    module: makes the layer. loss: makes the loss, a function of (output, y).
+    """
+
+    def __init__(self, module: Factory, loss: Factory) -> None:
+        super().__init__()
+        self.module: nn.Module = module()
+        self.loss = make_operator(loss)
+
+    def forward(self, S: Tensor, y: Tensor | None = None) -> Tensor:
+        """Return the layer's output for S, (batch, ...).
+
+        If labels y are given, return the gradient of each example's loss with respect to S instead, of the shape of S.
+        """
+        if y is None:
+            return self.module(S)
+        with torch.enable_grad():
+            S = S.detach().requires_grad_()
+            (slope,) = torch.autograd.grad(self.loss(self.module(S), y), S)
+        return len(S) * slope
+
+
+def stepped(S: Tensor, slope: Tensor, rate: float) -> Tensor:
+    """Return S - rate slope: the target of the highest hidden layer. slope: the gradient of each example's loss."""
+    return S - rate * slope
+
+
+def corrected(S: Tensor, inverted: Tensor, target: Tensor) -> Tensor:
+    """Return S - g(S') + g(t'), the target of a layer. S: its output. inverted: g(S'). target: g(t')."""
+    return S - inverted + target
+
+
+def distance(S: Tensor, target: Tensor, rate: float) -> Tensor:
+    """Return |S - t|^2 / (2 rate), 0-d, a mean over the batch, with the target t held fixed.
+
+    With the step of `stepped`, its gradient in S is the gradient of the network's loss.
+    """
+    return (S - target.detach()).square().sum() / (2 * rate * len(S))
