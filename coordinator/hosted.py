@@ -34,7 +34,7 @@ from antiphon.grammars.states import map_tensors
 from antiphon.oracles.answers import answer_check
 from antiphon.oracles.autocast import Autocast
 from antiphon.oracles.operator import Operator, aligned
-from antiphon.oracles.truncated_scan import TruncatedScan
+from antiphon.oracles.truncated_scan import truncated_as
 
 
 class Hosted:
@@ -335,20 +335,14 @@ class Hosted:
         match node.kind:
             case Kind.PLAYER | Kind.CLONE:
                 player_of = {clone.name: clone.player for clone in self._grammar.query.clones}
-                return self._in_precision(player_of.get(node.owner, node.owner), self._by_rule(node), node)
+                module = truncated_as(self._products.get(node.name, ()), self.code(node))
+                return self._in_precision(player_of.get(node.owner, node.owner), module, node)
             case Kind.ORACLE:
                 ask = self._asking(node)
                 return lambda *values: ask(values, self._round)
             case _:
                 assert node.operator is not None  # Q's operators and losses have one
                 return operator_on(node.operator, self.device)
-
-    def _by_rule(self, node: Node) -> Any:  # Any: a module
-        """Return the module of a player's node, with truncated gradients if R (the Response graph) truncates them."""
-        module = self.code(node)
-        truncations = (product.truncation for product in self._products.get(node.name, ()))
-        truncation = next((each for each in truncations if each is not None), None)
-        return module if truncation is None else TruncatedScan(module, truncation)  # pyright: ignore - R was checked
 
     def _in_precision(self, player: str, module: Any, node: Node) -> Callable[..., Any]:  # Any: a module; outputs
         precision = dict(self._assignment.placement.precision).get(player, Precision.DECLARED)

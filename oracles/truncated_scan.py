@@ -1,6 +1,6 @@
 """A scan whose gradients are those of truncated backpropagation through time, with overlapping windows."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, final
@@ -8,6 +8,7 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 
+from antiphon.grammars.response import Product
 from antiphon.grammars.scan import Carried, Scan, ScanInputs
 from antiphon.grammars.truncation import Truncation
 
@@ -30,6 +31,12 @@ class TruncatedScan(nn.Module):
             return self.scan(*inputs)
         parameters = [each for each in self.scan.parameters() if each.requires_grad]
         return _Windows.apply(self.scan, self.truncation, len(inputs), *inputs, *parameters)  # pyright: ignore
+
+
+def truncated_as(products: Iterable[Product], module: Any) -> Any:  # Any: a module
+    """Return the module of a player's node, with truncated gradients if a product of the node truncates them."""
+    truncation = next((each.truncation for each in products if each.truncation is not None), None)
+    return module if truncation is None else TruncatedScan(module, truncation)
 
 
 @dataclass(frozen=True)
