@@ -222,7 +222,7 @@ class RayExecutor:
                 self._saving.exception(CLOSING)
         workers, self.workers = list(self.workers.values()), {}
         coordinator, self._coordinator = self._coordinator, None
-        if not ray.is_initialized() or self._head.lost:
+        if not ray.is_initialized() or not self._head.answers():
             return  # without its head, Ray answers no request to end an actor; the actors end with this process
         with contextlib.suppress(RayError):
             ray.get([worker.close.remote() for worker in workers], timeout=5)

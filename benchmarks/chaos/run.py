@@ -22,7 +22,7 @@ from antiphon.experiments.load import read_experiment
 from antiphon.experiments.toml_io import toml
 from antiphon.grammars.states import same_states
 from antiphon.runs.run import run_experiment
-from benchmarks.chaos.faults import DRIVER, KILL, NODE, Fault, read_log, write_faults
+from benchmarks.chaos.faults import DRIVER, GCS, KILL, NODE, RAYLET, STOP, Fault, read_log, write_faults
 from benchmarks.chaos.striker import borne_out
 from rigs.network_namespaces import why_not
 from rigs.ray_nodes import Nodes, nodes
@@ -72,8 +72,12 @@ def experiment_of(grammar: str, rounds: int, **more: object) -> Experiment:
 
 
 def rounds_for(faults: list[Fault]) -> int:
-    """Return the number of rounds of a run with these faults."""
-    return _UNIT * (4 + len(faults) // 2)
+    """Return the number of rounds of a run with these faults.
+
+    While Ray's control store or raylet is stopped and not yet missed, the players play on for half a minute.
+    """
+    slow = sum(fault.role in (GCS, RAYLET) and fault.how == STOP for fault in faults)
+    return _UNIT * (4 + len(faults) // 2 + 40 * slow)
 
 
 def undisturbed(grammar: str, rounds: int, folder: Path) -> Path:
@@ -122,7 +126,7 @@ def _driven(faults: list[Fault], folder: Path, tally: Tally, cluster: Nodes | No
         elif entry["event"] == "over":
             tally.struck[-1]["outcome"], last = entry["outcome"], None
     if last and not code:  # the run has ended before the striker saw that it went on
-        tally.struck[-1]["outcome"] = "went on" if last.role == DRIVER else "recovered"
+        tally.struck[-1]["outcome"] = "went on" if last.role in (DRIVER, GCS, RAYLET) else "recovered"
     ends = [began, *(entry["time"] for entry in entries if entry["event"] == "over"), *([time.time()] if last else [])]
     tally.seconds += [after - before for before, after in itertools.pairwise(ends)]
     if code and (last is None or not last.ends):
