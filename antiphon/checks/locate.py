@@ -317,7 +317,8 @@ class _Walk:
         return port not in self._grammar.objective.losses or bool(self._totals[port].any())
 
     def _takers(self, port: Port) -> Sources:
-        if isinstance(self._loss, Objective) and all(port in term.held for term in self._loss.terms):
+        terms = self._loss.terms if isinstance(self._loss, Objective) else ()
+        if terms and all(port in term.held for term in terms):
             return []  # nothing may be sent about a value that is held fixed
         nodes = self._grammar.query.nodes
         return [(node, index) for node in nodes for index, each in enumerate(node.inputs) if each == port]
