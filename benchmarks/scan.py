@@ -196,7 +196,7 @@ def sections(repetitions: int, steps: Sequence[int]) -> list[str]:
         compiled(name, 2)  # the first use of some code is slower
         for each in steps:
             seconds, count = min(compiled(name, each) for _ in range(5))
-            used = [min(memory_of(name, side, each) for _ in range(2)) for side in ("inline", "loop")]
+            used = [memory_of(name, side, each) for side in ("inline", "loop")]
             slow.append([name, str(each), f"{1e3 * seconds:.0f}", str(count), *(f"{value:.0f}" for value in used)])
     return [
         table(["model", "steps", "loop, ms (best)", "inline / loop (95 % interval)", "best times"], fast),
