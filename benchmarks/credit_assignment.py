@@ -264,7 +264,8 @@ All rules train the same network: layers of 256 and 128 units; tanh for ten clas
 propagation and synthetic gradients have further players. Adam's rate is chosen among {rates} for each rule, on another
 split. Errors are means over splits with Student's 95 % intervals; the difference from backpropagation is paired by
 split. Angles are those between the response of each hidden layer and its gradient, lowest layer first, on one batch.
-Costs are those of one round with every player on a worker of its own. Raw figures: `benchmarks/credit_assignment.json`.
+Costs are those of one round with every player on a worker of its own; an activation is computed by the layer above it.
+Raw figures: `benchmarks/credit_assignment.json`.
 """
 
 

@@ -17,7 +17,7 @@ from antiphon.recipes.common.data import DataTable, example_of
 from antiphon.recipes.common.images import SHIPPED, environment, held_out
 from antiphon.recipes.common.recipe import Evaluation, Recipe, trained
 from antiphon.recipes.common.tables import Count, EvaluationTable
-from antiphon.recipes.common.two_sample import nearest_neighbour_hits
+from antiphon.recipes.common.two_sample import squared_discrepancy
 
 
 class DiffusionTable(DataTable):
@@ -49,13 +49,13 @@ def build(table: DiffusionTable) -> Grammar:
 def evaluate(
     table: DiffusionTable, evaluation: EvaluationTable, grammar: Grammar, states: Mapping[str, State]
 ) -> Evaluation:
-    """Compute how often the nearest neighbour of an image is of the same kind (real or made), in per cent.
+    """Compute the squared discrepancy of all test images and as many images that the trained Denoiser makes.
 
-    All test images are mixed with as many images that the trained Denoiser makes. The best value is 50 %.
+    It is in thousandths, and about 0 if both samples come from one distribution.
     """
     real = held_out(table.data, False, "no")
-    hits = nearest_neighbour_hits(real, made(table, grammar, states, len(real), evaluation.first_seed))
-    return Evaluation("real told from made", "images", tuple((100.0 * hits).tolist()), " %")
+    found = squared_discrepancy(real, made(table, grammar, states, len(real), evaluation.first_seed))
+    return Evaluation("discrepancy from real images", "samples", (1000.0 * found,), " / 1000")
 
 
 def made(table: DiffusionTable, grammar: Grammar, states: Mapping[str, State], count: int, seed: int) -> Tensor:

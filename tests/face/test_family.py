@@ -25,5 +25,5 @@ def test_an_experiment_learns(name):
 
 
 @pytest.mark.slow
-def test_images_that_were_made_are_harder_to_tell_after_learning():
-    assert evaluated("diffusion", 2000) < 80.0 < evaluated("diffusion", 1)
+def test_images_that_were_made_come_closer_to_real_ones_by_learning():
+    assert evaluated("diffusion", 1500) < evaluated("diffusion", 1) / 4

@@ -23,7 +23,8 @@ def test_each_player_receives_the_gradient_for_fixed_targets(first_round):
             loss = loss + (normalize(predict(project(encode(here)))) - target).square().sum(1).mean()
         for name, module in (("Encoder", encode), ("Projector", project), ("Predictor", predict)):
             found = torch.autograd.grad(loss, [*module.parameters()], retain_graph=True)
-            assert all(torch.allclose(*pair, rtol=1e-9, atol=1e-15) for pair in zip(told[name], found, strict=True))
+            ours, other = (torch.cat([each.flatten() for each in gradients]) for gradients in (told[name], found))
+            assert (ours - other).abs().max() <= 1e-10 * other.abs().max()
 
 
 def test_the_two_views_of_an_image_differ(first_round):
