@@ -74,7 +74,7 @@ def test_the_suite_keeps_its_promises(name):
         ("supervised", "networks", 1, SUBSET),
         ("black-box-descent", "all signs", 0, EQUAL),
         ("black-box-descent", "all signs", 1, EQUAL),
-        ("finite-game", "random games", 1, EQUAL),
+        ("finite-game", "three players", 1, EQUAL),
         ("convex-game", "quadratic", 2, EQUAL),
         ("online-game", "adversaries", 1, EQUAL),
         ("gray-box-descent", "waves", 0, EQUAL),

@@ -33,10 +33,10 @@ def quadratic(*plays: Tensor, player: int, coupling: Tensor, offset: Tensor) -> 
 
 
 def quadratic_game(seed: int) -> Grammar:
-    """Make a game of two to four players with random quadratic losses. Its equilibrium is unique, because each loss
+    """Make a game of three players with random quadratic losses. Its equilibrium is unique, because each loss
     depends more on the own play than on all others."""
     generator = torch.Generator().manual_seed(seed)
-    count, dimension = 2 + seed % 3, 1 + seed % 4
+    count, dimension = 3, 1 + seed % 4
     draws = torch.rand(count, count, dimension, dimension, generator=generator, dtype=torch.float64) - 0.5
     offsets = torch.randn(count, dimension, generator=generator, dtype=torch.float64)
     names = [f"Player{index + 1}" for index in range(count)]

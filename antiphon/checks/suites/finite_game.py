@@ -2,6 +2,8 @@
 equilibrium of Shapley's game.
 """
 
+from functools import partial
+
 import torch
 
 from antiphon.agents.specification import AgentSpecification
@@ -17,10 +19,10 @@ from antiphon.oracles.referee import finite_referee
 ROUNDS = 1000
 
 
-def random_game(seed: int) -> Grammar:
-    """Make a game of two or three players with two to four actions each, and random losses in [-1, 1]."""
+def random_game(players: int, seed: int) -> Grammar:
+    """Make a game of two to four actions per player, with random losses in [-1, 1]. players: number of players."""
     generator = torch.Generator().manual_seed(seed)
-    sizes = [2 + (seed + index) % 3 for index in range(2 + seed % 2)]
+    sizes = [2 + (seed + index) % 3 for index in range(players)]
     draw = 2 * torch.rand(len(sizes), *sizes, generator=generator, dtype=torch.float64) - 1
     losses = {f"Player{index + 1}": table for index, table in enumerate(draw)}
     return finite_game(losses, referee=finite_referee(losses))
@@ -39,6 +41,6 @@ def swap_regret(seed: int) -> Measured:
 
 SUITE = Suite(
     "finite-game",
-    (Case("random games", random_game),),
+    (Case("two players", partial(random_game, 2), 6), Case("three players", partial(random_game, 3), 4)),
     (Study("in Shapley's game, the distance from a correlated equilibrium is under its bound", swap_regret, 2),),
 )
