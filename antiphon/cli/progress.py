@@ -30,8 +30,9 @@ def line(record: Record, rounds: int, returns: str = "") -> str:
     record: the metrics of the last batch of rounds. rounds: number of rounds of the whole run. returns: the last
     episode return, as text; "" if there is none.
 
-    >>> line(Record(100, 2.0, 51.2, {"BGE": 0.125}, {}, {"sigma": 0.4}), 1000, "-1210.5")
-    'round 100/1000  51.2 rounds/s  BGE 0.125  return -1210.5  sigma 0.4  18 s left'
+    >>> reports = {"Row": {"regret": 3.0, "bound": 9.0}, "Column": {"regret": 1.5}}
+    >>> line(Record(100, 2.0, 51.2, {"BGE": 0.125}, reports, {"sigma": 0.4}), 1000, "-1210.5")
+    'round 100/1000  51.2 rounds/s  BGE 0.125  return -1210.5  regret 3  sigma 0.4  18 s left'
     """
     parts = [f"round {record.round}/{rounds}", f"{record.rounds_per_second:.1f} rounds/s"]
     parts += [f"{name} {value:.4g}" for name, value in record.losses.items()]
