@@ -85,7 +85,7 @@ class Striker:
             os.fsync(file.fileno())
 
     def _strike_all(self) -> None:
-        self._until(lambda: self._moments.saved)
+        self._until(lambda: self._moments.saved and self._moments.playing)  # a resumed run first loads its checkpoint
         for fault in self._faults:
             start = self._moments.round
             if not self._until(lambda start=start, gap=fault.gap: self._moments.round > start + gap, every=0.005):
