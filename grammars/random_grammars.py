@@ -189,7 +189,8 @@ class _Sketch:
         held = self._pick([port for port in sorted(self.led) if port.node in above])
         names = [player.name for player in query.players]
         players = tuple(name for name in names if self.choose(2)) or (names[0],)
-        return Objective((common, Term((loss,), self._pick(tuple(Direction)), (held,), players)))
+        # The second term has the direction of the first: opposite terms would cancel, and nothing would be measured.
+        return Objective((common, Term((loss,), common.direction, (held,), players)))
 
     def _loss(self, name: str, value: Value) -> Value:
         other = self._pick(self.values)
