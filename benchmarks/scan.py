@@ -129,8 +129,10 @@ def speed(name: str, steps: int, repetitions: int) -> list[str]:
         players = {"loop": PAIRS[name][1](steps), "inline": executor.play}
         for play in players.values():
             play(3)
+        rounds = max(3, round(0.2 / seconds_a_round(players["loop"], 3, time.process_time)))
         times = in_turn(
-            {key: partial(seconds_a_round, play, 3, time.process_time) for key, play in players.items()}, repetitions
+            {key: partial(seconds_a_round, play, rounds, time.process_time) for key, play in players.items()},
+            repetitions,
         )
     best = min(times["inline"]) / min(times["loop"])
     ratio = paired_ratio(times["inline"], times["loop"])

@@ -128,22 +128,26 @@ class Scan(nn.Module):
             whole = whole_sequence(self.cell, given.sequences[0], given.state)
             if whole is not None and len(whole[1]) == self.carried:
                 return [whole[0]], whole[1]
-        state, played = given.state, list[Carried]()
+        state, rows, count = given.state, list[Carried](), self.carried
         cell = self.cell  # torch looks up the parts of a module slowly
         for number, (inputs, live) in enumerate(given.each_step()):
-            carried = () if state is None else state if self.carried == 1 else (state,)
-            found = _flat(cell(*inputs, *carried))
+            carried = () if state is None else state if count == 1 else (state,)
+            row = _flat(cell(*inputs, *carried))
             if number < 2:
-                self._refuse_other_state(state, found)
-            outputs, after = found[: -self.carried] or found[:1], found[-self.carried :]
-            if live is not None:
-                before = tuple(map(torch.zeros_like, after)) if state is None else state
-                after = tuple(torch.where(_beside(live, new), new, old) for new, old in zip(after, before, strict=True))
-                outputs = tuple(each.masked_fill(_beside(~live, each), 0) for each in outputs)
-            played.append(outputs)
-            state = after
+                self._refuse_other_state(state, row)
+            row = row if live is None else self._masked(row, state, live)
+            rows.append(row)
+            state = row[-count:]
         assert state is not None  # there is at least one step
-        return [torch.stack(column, 1) for column in zip(*played, strict=True)], state
+        outputs = range(max(1, len(rows[0]) - count))
+        return [torch.stack([row[index] for row in rows], 1) for index in outputs], state
+
+    def _masked(self, row: Carried, state: Carried | None, live: Tensor) -> Carried:
+        """Return the outputs and the state of a step: zeros and the old state, where `live`, (batch,), is false."""
+        outputs, after = row[: -self.carried] or row[:1], row[-self.carried :]
+        before = tuple(map(torch.zeros_like, after)) if state is None else state
+        kept = (torch.where(_beside(live, new), new, old) for new, old in zip(after, before, strict=True))
+        return (*(each.masked_fill(_beside(~live, each), 0) for each in outputs), *kept)
 
     def _expected(self) -> str:
         parts = [f"{self.sequences} sequence{'s' * (self.sequences > 1)}"]
