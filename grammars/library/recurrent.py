@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from antiphon.errors import GrammarError
 from antiphon.grammars.chain_rule import chain_rule, truncated
 from antiphon.grammars.draft import QueryDraft, Value
 from antiphon.grammars.grammar import Grammar
@@ -17,7 +18,7 @@ from antiphon.grammars.guarantee import Estimated, Exact, Guarantee, PlayerLoss,
 from antiphon.grammars.library.transformer import next_symbol_loss
 from antiphon.grammars.numbers import Count
 from antiphon.grammars.objective import minimise
-from antiphon.grammars.oracle import OracleDeclaration
+from antiphon.grammars.oracle import OracleDeclaration, Question
 from antiphon.grammars.scan import scan
 from antiphon.grammars.truncation import Truncation
 from antiphon.grammars.typed import typed
@@ -38,8 +39,11 @@ def recurrent(
     `symbols`; y contains, for each symbol of x, the next symbol. begins: (batch,), bool; where it is true, the example
     starts with a state of zeros, else with the state of the round before. memory: keeps two tensors of (width,) for
     each layer, as `antiphon.oracles.memory` makes it. truncation: through how many steps errors flow back; None for all
-    steps of a round.
+    steps of a round. Raises GrammarError for oracles with other questions.
     """
+    _refuse_misfits("Nature", nature.questions[0], 3, "x, y and begins")
+    _refuse_misfits("Memory", memory.question("recall"), 2 * layers, "two tensors for each layer of cells, to recall")
+    _refuse_misfits("Memory", memory.question("keep"), 1, "a question `keep` with one answer")
     q = QueryDraft()
     x, y, begins = q.oracle("Nature", nature)()
     kept = q.oracle("Memory", memory)
@@ -75,6 +79,15 @@ def loss_of_windows(*given: Any, truncation: Truncation) -> Tensor:  # Any: modu
     for index, cell in enumerate(cells):
         top, *_ = cell.held(truncation, top, *states[2 * index : 2 * index + 2])
     return next_symbol_loss(readout(top), y)
+
+
+def _refuse_misfits(oracle: str, question: Question | None, count: int, expected: str) -> None:
+    found = "no such question" if question is None else f"{len(question.outputs)} values"
+    if question is None or len(question.outputs) != count:
+        raise GrammarError(
+            f"oracle {oracle!r} of a recurrent network answers with {found}; expected {count}: {expected}. Declare it "
+            "as `text_streams` and `memory` do."
+        )
 
 
 def _guarantee(

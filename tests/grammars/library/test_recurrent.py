@@ -12,7 +12,8 @@ from antiphon.checks.check import check_grammar
 from antiphon.checks.suites.recurrent import shortened, small
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.plan.assignment import assign
-from antiphon.envs import text_streams
+from antiphon.envs import text, text_streams
+from antiphon.errors import GrammarError
 from antiphon.grammars import Grammar, exact
 from antiphon.grammars.library.recurrent import recurrent
 from antiphon.grammars.library.transformer import next_symbol_loss
@@ -106,3 +107,14 @@ def test_with_one_step_a_round_only_the_memory_knows_what_came_before(tmp_path):
     with InlineExecutor(assign(grammar, AgentSpecification.of("Adam", {"lr": 0.02}), seed=0)) as play:
         losses = play.play(300).losses["Loss"].values
     assert sum(losses[-30:]) / 30 < 0.7 * 2 / 3 * math.log(2)
+
+
+def test_oracles_with_other_answers_are_refused(path):
+    streams, two = text_streams(path, batch=BATCH, context=CONTEXT), memory((WIDTH,), (WIDTH,), batch=BATCH)
+    for nature, states, layers, told in [
+        (text(path, batch=BATCH, context=CONTEXT), two, 1, "'Nature' .* 2 values; expected 3"),
+        (streams, two, 2, "'Memory' .* 2 values; expected 4"),
+        (streams, streams, 1, "'Memory' .* no such question"),
+    ]:
+        with pytest.raises(GrammarError, match=told):
+            recurrent(nature, states, WIDTH, 7, layers)
