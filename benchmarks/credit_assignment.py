@@ -25,7 +25,6 @@ from antiphon.grammars.library import (
     Perceptron,
     activated_layers,
     backprop,
-    direct_feedback_alignment,
     feedback_alignment,
     synthetic_gradients,
     target_propagation,
@@ -123,7 +122,7 @@ def guesses(nature: OracleDeclaration, task: Task) -> Grammar:
 RULES: Mapping[str, Callable[[OracleDeclaration, Task], Grammar]] = {
     BASE: lambda nature, task: backprop(nature, task.layers, task.loss),
     "feedback alignment": lambda nature, task: feedback_alignment(nature, task.layers, task.loss),
-    "direct feedback alignment": lambda nature, task: direct_feedback_alignment(nature, task.layers, task.loss),
+    "direct feedback alignment": lambda nature, task: feedback_alignment(nature, task.layers, task.loss, direct=True),
     "difference target propagation": lambda nature, task: targets(nature, task, True),
     "plain target propagation": lambda nature, task: targets(nature, task, False),
     "synthetic gradients": guesses,

@@ -1,7 +1,7 @@
 """Experiments with direct feedback alignment: the error at the output is broadcast to all layers of a classifier."""
 
 from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.library.feedback_alignment import direct_feedback_alignment
+from antiphon.grammars.library.feedback_alignment import feedback_alignment
 from antiphon.recipes.common.credit import accuracy, network_of
 from antiphon.recipes.common.recipe import Recipe
 from antiphon.recipes.feedback_alignment import FeedbackTable
@@ -12,7 +12,7 @@ def build(table: FeedbackTable) -> Grammar:
 
     Raises ExperimentError for settings that do not fit together.
     """
-    return direct_feedback_alignment(*network_of("direct_feedback_alignment", table), seed=table.feedback_seed)
+    return feedback_alignment(*network_of("direct_feedback_alignment", table), direct=True, seed=table.feedback_seed)
 
 
 RECIPE = Recipe(

@@ -12,10 +12,7 @@ from antiphon.grammars.library.densities import (
     normal_inverse_wishart as normal_inverse_wishart,
 )
 from antiphon.grammars.library.diffusion import diffusion as diffusion
-from antiphon.grammars.library.feedback_alignment import (
-    direct_feedback_alignment as direct_feedback_alignment,
-    feedback_alignment as feedback_alignment,
-)
+from antiphon.grammars.library.feedback_alignment import feedback_alignment as feedback_alignment
 from antiphon.grammars.library.finite_game import finite_game as finite_game
 from antiphon.grammars.library.forward_forward import forward_forward as forward_forward
 from antiphon.grammars.library.gan import gan as gan

@@ -45,62 +45,46 @@ def feedback_alignment(
     layers: Mapping[str, Factory],
     loss: Factory = Factory(cross_entropy),
     *,
+    direct: bool = False,
     seed: Natural = 0,
 ) -> Grammar:
     """Make the grammar of feedback alignment in a feedforward network whose layers are players.
 
     The Response graph differs from the chain rule below the last player. A player sends B' delta upstream, where delta
     is the message about its output, and B is a fixed random matrix. The chain rule sends W' delta.
+    If `direct`, the gradient e of the loss in the network's output is broadcast to all players instead. The message
+    about the output of a layer is B' e, where B is a fixed random matrix of that layer. So no layer waits for another.
     nature: an oracle whose first question answers (x, y). layers: the layers by name, in order; a layer with parameters
-    is a player, any other an operator. Give activations layers of their own, because delta is a gradient before the
-    activation. loss: a function of (output, y), a mean over the batch. seed: draws the matrices.
+    is a player, any other an operator. Unless `direct`, give activations layers of their own, because delta is a
+    gradient before the activation. loss: a function of (output, y), a mean over the batch. seed: draws the matrices.
     """
-    return _with_feedback("feedback-alignment", feedforward(nature, layers, loss), seed, direct=False)
-
-
-@typed
-def direct_feedback_alignment(
-    nature: OracleDeclaration,
-    layers: Mapping[str, Factory],
-    loss: Factory = Factory(cross_entropy),
-    *,
-    seed: Natural = 0,
-) -> Grammar:
-    """Make the grammar of direct feedback alignment in a feedforward network whose layers are players.
-
-    The gradient e of the loss in the network's output is broadcast to all players. The message about the output of a
-    layer is B' e, where B is a fixed random matrix of that layer. So no layer waits for another one.
-    The arguments are those of `feedback_alignment`.
-    """
-    return _with_feedback("direct-feedback-alignment", feedforward(nature, layers, loss), seed, direct=True)
-
-
-def _with_feedback(name: str, network: Network, seed: int, *, direct: bool) -> Grammar:
+    network = feedforward(nature, layers, loss)
     matrices = feedback_matrices(network, seed, direct)
 
     def rule(r: ResponseDraft, below: Layer, arrived: RuleMessages) -> Message:
         told, where = arrived.error if direct else arrived.delta, f"feedback to {below.name}"
         return r.map(fixed_matrix, told, name=where, matrix=matrices[below.name], shape=shape_of(below.after))
 
-    signals = [value for block in network.blocks for value in (block.played, block.after)]
+    signals = [value for layer in network.layers for value in (layer.played, layer.after)]
     own = PlayerLoss.of(fed_back, network.error, *signals, matrices=[*matrices.values()], direct=direct)
     guarantee = promised(
-        Exact((network.blocks[-1].name,)),
+        Exact((network.layers[-1].name,)),
         Exact(network.hidden, own, "the gradient, if hidden outputs hear the feedback in place of their gradients"),
         Aligns(network.hidden),
     )
+    name = "direct-feedback-alignment" if direct else "feedback-alignment"
     return Grammar(name, network.q.graph(), responses(network, rule).graph(), minimise(network.error), guarantee)
 
 
 def feedback_matrices(network: Network, seed: int, direct: bool) -> dict[str, Tensor]:
-    """Draw the fixed matrix of each block except the last one, (senders, receivers), by the name of the block.
+    """Draw the fixed matrix of each layer except the last one, (senders, receivers), by the name of the layer.
 
     Senders are the units of the next player, or of the network's output if `direct`. Receivers are the outputs of the
-    block. The numbers are normal. Their variance is that of torch's initial weights: 1 / (3 receivers).
+    layer. The numbers are normal. Their variance is that of torch's initial weights: 1 / (3 receivers).
     """
     generator, found = torch.Generator().manual_seed(seed), dict[str, Tensor]()
-    for below, above in itertools.pairwise(network.blocks):
-        sender, columns = network.blocks[-1].after if direct else above.played, numbers(below.after)
+    for below, above in itertools.pairwise(network.layers):
+        sender, columns = network.layers[-1].after if direct else above.played, numbers(below.after)
         drawn = torch.randn(numbers(sender), columns, generator=generator, dtype=torch.float64)
         found[below.name] = (drawn / (3 * columns) ** 0.5).to(below.after.type.dtype)
     return found
@@ -111,8 +95,8 @@ def fed_back(error: Tensor, *signals: Tensor, matrices: Sequence[Tensor], direct
 
     It is the network's loss plus, for each hidden output S, <B' delta - dL/dS, S>, with the first factor held fixed. So
     its gradient with respect to S is the feedback B' delta, where the gradient of the network's loss is W' delta.
-    error: the network's loss. signals: for each block, the output of the player, and the same after its operators.
-    matrices: B for each block except the last one. direct: whether delta is the gradient in the network's output.
+    error: the network's loss. signals: for each layer, the output of the player, and the same after its operators.
+    matrices: B for each layer except the last one. direct: whether delta is the gradient in the network's output.
     """
     loss, players, outputs = error, signals[2::2], signals[1::2]
     for matrix, below, played in zip(matrices[::-1], outputs[-2::-1], players[::-1], strict=True):

@@ -54,27 +54,27 @@ class Layer:
 class Network:
     """A feedforward network in a draft of a Query graph. Its last value is the first input of the loss `error`.
 
-    x, y: the examples and their labels. blocks: the players, from input to output.
+    x, y: the examples and their labels. layers: the players, from input to output.
     """
 
     q: QueryDraft
     x: Value
     y: Value
-    blocks: tuple[Layer, ...]
+    layers: tuple[Layer, ...]
     error: Value
 
     @property
     def hidden(self) -> tuple[str, ...]:
         """The names of all players except the last one."""
-        return tuple(block.name for block in self.blocks[:-1])
+        return tuple(layer.name for layer in self.layers[:-1])
 
 
 @dataclass(frozen=True)
 class RuleMessages:
-    """The messages of which a rule can make the message about the output of one block.
+    """The messages of which a rule can make the message about the output of one layer.
 
     error: the gradient of the loss with respect to the network's output. delta: the message about the output of the
-    next player. product: the vector-Jacobian product of the next player with `delta`. above: the block of that player.
+    next player. product: the vector-Jacobian product of the next player with `delta`. above: the layer of that player.
     """
 
     error: Message
@@ -84,7 +84,7 @@ class RuleMessages:
 
 
 Rule = Callable[[ResponseDraft, Layer, RuleMessages], Message]
-"""A function that writes the message about the output of a block into the Response graph, and returns the message."""
+"""A function that writes the message about the output of a layer into the Response graph, and returns the message."""
 
 
 def feedforward(nature: OracleDeclaration, layers: Mapping[str, Factory], loss: Factory, players: int = 1) -> Network:
@@ -96,41 +96,41 @@ def feedforward(nature: OracleDeclaration, layers: Mapping[str, Factory], loss: 
     """
     q = QueryDraft()
     x, y = q.oracle("Nature", nature)()
-    blocks: list[Layer] = []
+    made: list[Layer] = []
     signal = x
     for name, factory in layers.items():
         player = makes_parameters(factory, f"layer {name!r}")
         handle: Any = (q.player if player else q.operator)(name, factory)  # Any: a handle of either kind
         signal = handle(signal)
         if player:
-            blocks.append(Layer(name, (signal,), (handle,)))
-        elif blocks:
-            name, values, handles = blocks[-1].name, blocks[-1].values, blocks[-1].handles
-            blocks[-1] = Layer(name, (*values, signal), (*handles, handle))
-    if len(blocks) < players:
+            made.append(Layer(name, (signal,), (handle,)))
+        elif made:
+            last = made[-1]
+            made[-1] = Layer(last.name, (*last.values, signal), (*last.handles, handle))
+    if len(made) < players:
         raise GrammarError(
-            f"a feedforward network was given the layers {[*layers]}, of which {len(blocks)} have parameters; expected "
+            f"a feedforward network was given the layers {[*layers]}, of which {len(made)} have parameters; expected "
             f"at least {players} such layers. Add a layer such as torch.nn.Linear."
         )
-    return Network(q, x, y, tuple(blocks), q.loss("Loss", loss)(signal, y))
+    return Network(q, x, y, tuple(made), q.loss("Loss", loss)(signal, y))
 
 
 def responses(network: Network, rule: Rule) -> ResponseDraft:
-    """Write a Response graph in which a rule makes the messages about the outputs of all blocks except the last one.
+    """Write a Response graph in which a rule makes the messages about the outputs of all layers except the last one.
 
-    The last block receives the gradient of the loss. In each block, the operators and the player answer with their own
-    vector-Jacobian products. The rule `lambda r, block, arrived: arrived.product.toward(0)` is the chain rule.
+    The last layer receives the gradient of the loss. In each layer, the operators and the player answer with their own
+    vector-Jacobian products. The rule `lambda r, layer, arrived: arrived.product.toward(0)` is the chain rule.
     """
     r, found = ResponseDraft(network.q.graph()), dict[str, Message]()
     error = message = r.product(network.error, r.seed(network.error)).toward(0)
-    for block, below in itertools.zip_longest(network.blocks[::-1], network.blocks[-2::-1]):
-        delta = block.inward(r, message)
-        product = r.product(block.played, delta)
-        found[block.name] = product.parameters
+    for layer, below in itertools.zip_longest(network.layers[::-1], network.layers[-2::-1]):
+        delta = layer.inward(r, message)
+        product = r.product(layer.played, delta)
+        found[layer.name] = product.parameters
         if below is not None:
-            message = rule(r, below, RuleMessages(error, delta, product, block))
-    for block in network.blocks:
-        r.deliver(block.name, found[block.name])
+            message = rule(r, below, RuleMessages(error, delta, product, layer))
+    for layer in network.layers:
+        r.deliver(layer.name, found[layer.name])
     return r
 
 
@@ -158,13 +158,13 @@ def shape_of(value: Value) -> tuple[int, ...]:
     return tuple(size for size in value.type.shape if isinstance(size, int))
 
 
-def refuse_others(what: str, blocks: tuple[Layer, ...], given: Mapping[str, object]) -> None:
-    """Raise GrammarError unless `given` has exactly the names of these blocks as keys.
+def refuse_others(what: str, layers: tuple[Layer, ...], given: Mapping[str, object]) -> None:
+    """Raise GrammarError unless `given` has exactly the names of these layers as keys.
 
-    what: what is given for each block, for the message.
+    what: what is given for each layer, for the message.
     """
-    names = [block.name for block in blocks]
-    if names != sorted(given, key=lambda name: names.index(name) if name in names else -1):
+    names = [layer.name for layer in layers]
+    if {*names} != {*given}:
         raise GrammarError(
             f"{what} were given for the layers {sorted(given)}; expected one for each of {names}. "
             "Name the layers as in `layers`, and no others."

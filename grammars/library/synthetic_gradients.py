@@ -51,10 +51,10 @@ def synthetic_gradients(
     the layer. loss: a function of (output, y), a mean over the batch.
     """
     network = feedforward(nature, layers, loss)
-    refuse_others("guessers", network.blocks[:-1], guessers)
+    refuse_others("guessers", network.layers[:-1], guessers)
     guesses = {
-        block.name: network.q.player(f"Guess{index}", guessers[block.name])(block.after)
-        for index, block in enumerate(network.blocks[:-1], start=1)
+        layer.name: network.q.player(f"Guess{index}", guessers[layer.name])(layer.after)
+        for index, layer in enumerate(network.layers[:-1], start=1)
     }
 
     def rule(r: ResponseDraft, below: Layer, arrived: RuleMessages) -> Message:
@@ -63,10 +63,10 @@ def synthetic_gradients(
         r.deliver(guess.port.node, r.product(guess, missed).parameters)
         return r.map(over_batch, r.tap(guess), name=f"guess for {below.name}")
 
-    signals = [value for block in network.blocks[:-1] for value in (block.after, guesses[block.name])]
+    signals = [value for layer in network.layers[:-1] for value in (layer.after, guesses[layer.name])]
     own, names = PlayerLoss.of(with_guesses, network.error, *signals), [guess.port.node for guess in guesses.values()]
     guarantee = promised(
-        Exact((network.blocks[-1].name,)),
+        Exact((network.layers[-1].name,)),
         Exact(network.hidden, own, "the gradient, if hidden outputs hear their guesses in place of their gradients"),
         *(Exact((name,), own, "the gradient of the squared error of its guess") for name in names),
         *(Learned((name,), sense="for fixed layers, it approaches the mean gradient, given S") for name in names),

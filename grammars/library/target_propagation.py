@@ -55,8 +55,8 @@ def target_propagation(
     last = [*layers][-1]
     network = feedforward(nature, {**layers, last: Factory.of(Sloped, layers[last], loss)}, loss, players=2)
     for what, given in (("inverses", inverses), ("noises", noises)):
-        refuse_others(what, network.blocks[1:-1], given)
-    q, (*hidden, output) = network.q, network.blocks
+        refuse_others(what, network.layers[1:-1], given)
+    q, (*hidden, output) = network.q, network.layers
     slope = output.handles[0](hidden[-1].after, network.y)
     targets = {hidden[-1].name: q.operator("step", stepped, rate=rate)(hidden[-1].after, slope)}
     rebuilt, errors = dict[str, Value](), dict[str, Value]()
@@ -88,9 +88,9 @@ def _promises(
     rate: float,
     difference: bool,
 ) -> Guarantee:
-    near = {block.name: PlayerLoss.of(distance, *values, rate=rate) for block, values in hidden.items()}
+    near = {layer.name: PlayerLoss.of(distance, *values, rate=rate) for layer, values in hidden.items()}
     return promised(
-        Exact((network.blocks[-1].name,)),
+        Exact((network.layers[-1].name,)),
         *(
             Exact((name,), own, "the gradient of its distance from its target, held fixed")
             for name, own in near.items()

@@ -10,7 +10,7 @@ from antiphon.checks.suite import Case, Learning, Suite
 from antiphon.checks.suites.backprop import labelled
 from antiphon.checks.suites.random_networks import clusters, promising, random_layers
 from antiphon.grammars import Aligns, Factory, Grammar
-from antiphon.grammars.library.feedback_alignment import direct_feedback_alignment, feedback_alignment
+from antiphon.grammars.library.feedback_alignment import feedback_alignment
 from antiphon.grammars.library.networks import activated_layers
 
 Made = Callable[..., Grammar]
@@ -56,4 +56,4 @@ def _suite(made: Made, name: str, *widths: int) -> Suite:
 
 
 SUITE = _suite(feedback_alignment, "feedback-alignment", 32)
-DIRECT = _suite(direct_feedback_alignment, "direct-feedback-alignment", 24, 20)
+DIRECT = _suite(functools.partial(feedback_alignment, direct=True), "direct-feedback-alignment", 24, 20)

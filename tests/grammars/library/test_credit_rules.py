@@ -17,7 +17,6 @@ from antiphon.grammars.library import (
     activated_layers,
     backprop,
     dense_layers,
-    direct_feedback_alignment,
     feedback_alignment,
     synthetic_gradients,
     target_propagation,
@@ -171,7 +170,7 @@ def by_targets(difference: bool) -> Callable[[Grammar, Composed], Told]:
 
 RULES = {
     "feedback": (lambda: feedback_alignment(nature(), LAYERS, seed=3), by_feedback),
-    "direct feedback": (lambda: direct_feedback_alignment(nature(), LAYERS, seed=3), by_direct_feedback),
+    "direct feedback": (lambda: feedback_alignment(nature(), LAYERS, direct=True, seed=3), by_direct_feedback),
     "guesses": (guessing, by_guesses),
     "difference targets": (lambda: targeting(True), by_targets(True)),
     "plain targets": (lambda: targeting(False), by_targets(False)),
@@ -204,7 +203,7 @@ def test_the_highest_target_is_a_step_along_the_gradient(difference, play):
 
 def test_the_chain_rule_is_one_of_the_rules():
     network = feedforward(nature(), LAYERS, Factory(cross_entropy))
-    r = responses(network, lambda r, block, arrived: arrived.product.toward(0)).graph()
+    r = responses(network, lambda r, layer, arrived: arrived.product.toward(0)).graph()
     plain = backprop(nature(), LAYERS)
     assert (network.q.graph(), r) == (plain.query, plain.response)
 
@@ -218,7 +217,7 @@ def test_the_depth_of_r():
     """Who guesses waits for one product of the next layer, which waits for its own guess only."""
     assert depths(lambda layers: backprop(nature(), layers)) == [3, 6]
     assert depths(lambda layers: feedback_alignment(nature(), layers), activated_layers) == [3, 6]
-    assert depths(lambda layers: direct_feedback_alignment(nature(), layers)) == [1, 1]
+    assert depths(lambda layers: feedback_alignment(nature(), layers, direct=True)) == [1, 1]
     linear = Factory.of(nn.Linear, 4, 4)
     assert depths(lambda layers: synthetic_gradients(nature(), layers, dict.fromkeys([*layers][:-1], linear))) == [2, 2]
 
