@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 import numpy as np
 import torch
@@ -217,9 +218,9 @@ HEADER = [
 
 def measure(
     chosen: Sequence[Task], splits: int, rounds: int, tuning: int, points: int = 10
-) -> tuple[str, dict[str, object]]:
+) -> tuple[str, dict[str, Any]]:  # Any: as JSON
     """Tune and train every rule on every task. Returns the text with one table for each task, and the raw figures."""
-    text, raw = "", dict[str, object]()
+    text, raw = "", dict[str, Any]()
     for task in chosen:
         rates = {rule: tune(task, rule, tuning) for rule in rules_of(task)}
         runs = {

@@ -92,8 +92,9 @@ def measure(sizes: Sizes) -> str:
         pool = Pool(3 * len(spread(grammar).workers))
         scope.callback(pool.close)
         on_ray = {}
-        for name, policy, checksum in (("fail", "fail", False), (VOTE, VOTE, False), (CHECKSUMS, "fail", True)):
-            executor = RayExecutor(six(on_nonfinite=policy), name, checksum=checksum, pool=pool)
+        fail, vote = six(on_nonfinite="fail"), six(on_nonfinite="skip-round")
+        for name, assignment, checksum in (("fail", fail, False), (VOTE, vote, False), (CHECKSUMS, fail, True)):
+            executor = RayExecutor(assignment, name, checksum=checksum, pool=pool)
             on_ray[name] = partial(seconds_on_ray, scope.enter_context(executor), RAY_ROUNDS)
         times = {name: min(each) for name, each in in_turn(on_ray, 5).items()}
     return "\n\n".join([_inline_table(alone, apart), _ray_text(apart, times)])

@@ -170,7 +170,10 @@ class _Fixable(torch.autograd.Function):
         return value.view_as(value)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, None, None]:  # Any: torch's context
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any,  # Any: torch's context
+        gradient: Tensor,
+    ) -> tuple[Tensor | None, None, None]:
         """Return the gradient, or None if the value is fixed now."""
         return None if ctx.port in ctx.fixed else gradient, None, None
 

@@ -5,7 +5,7 @@ time, of all steps of the round, or truncated (Williams and Peng, 1990).
 """
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -74,7 +74,9 @@ def loss_of_windows(*given: Any, truncation: Truncation) -> Tensor:  # Any: modu
     modules of the cells and of the readout; then the vectors, (batch, steps, width), the symbols to predict, and two
     tensors of state for each cell.
     """
-    *cells, readout = (each for each in given if isinstance(each, nn.Module))
+    *cells, readout = cast(
+        list[Any], [each for each in given if isinstance(each, nn.Module)]
+    )  # Any: scans, and a layer
     top, y, *states = given[len(cells) + 1 :]
     for index, cell in enumerate(cells):
         top, *_ = cell.held(truncation, top, *states[2 * index : 2 * index + 2])

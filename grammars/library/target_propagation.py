@@ -3,7 +3,7 @@
 Lee et al. 2015, Difference target propagation.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import final
 
 import torch
@@ -57,7 +57,8 @@ def target_propagation(
     for what, given in (("inverses", inverses), ("noises", noises)):
         refuse_others(what, network.layers[1:-1], given)
     q, (*hidden, output) = network.q, network.layers
-    slope = output.handles[0](hidden[-1].after, network.y)
+    slope_of: Callable[..., Value] = output.handles[0]
+    slope = slope_of(hidden[-1].after, network.y)
     targets = {hidden[-1].name: q.operator("step", stepped, rate=rate)(hidden[-1].after, slope)}
     rebuilt, errors = dict[str, Value](), dict[str, Value]()
     for index, above, below in zip(range(len(hidden), 1, -1), hidden[:0:-1], hidden[-2::-1], strict=True):

@@ -1,5 +1,8 @@
 """A scan is the composition of one cell over the steps: torch's recurrent networks, and the graphs do not grow."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -14,12 +17,13 @@ from antiphon.envs import arrays
 from antiphon.errors import GrammarError, ShapeError
 from antiphon.grammars import Factory, Grammar, QueryDraft, chain_rule, exact, minimise, scan, truncated
 from antiphon.grammars.cost import cost
+from antiphon.grammars.oracle import State
 
 BATCH, STEPS, WIDTH, HIDDEN = 4, 5, 3, 6
 LENGTHS = torch.tensor([5, 1, 3, 2])
 
 
-def pair(kind: str) -> tuple[nn.Module, nn.RNNBase, list[torch.Tensor]]:
+def pair(kind: str) -> tuple[Any, nn.RNNBase, list[torch.Tensor]]:
     """A scan of torch's cell, torch's own network with the same weights, and tensors of a state to start from."""
     cell, network, carried = {"RNN": (nn.RNNCell, nn.RNN, 1), "LSTM": (nn.LSTMCell, nn.LSTM, 2)}[kind]
     ours = scan(cell, WIDTH, HIDDEN, carried=carried)().double()
@@ -126,7 +130,7 @@ def game(steps: int, cell: Factory, through: int | None = None) -> Grammar:
 LSTM = scan(nn.LSTMCell, WIDTH, HIDDEN, dtype=torch.float64, carried=2)
 
 
-def response(grammar: Grammar) -> tuple[dict, dict]:
+def response(grammar: Grammar) -> tuple[dict[str, list[torch.Tensor]], Mapping[str, State]]:
     """What each player hears in the first round, and the states before."""
     with InlineExecutor(assign(grammar, RECORDER, seed=0)) as executor:
         states = executor.states()

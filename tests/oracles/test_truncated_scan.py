@@ -22,7 +22,7 @@ def by_hand(cell, x, mask, state, weights, through, every):
         new = cell(x[:, at], (h, c))
         return torch.where(live, new[0], h), torch.where(live, new[1], c)
 
-    total, steps = 0.0, x.shape[1]
+    total, steps = torch.zeros((), dtype=x.dtype), x.shape[1]
     for first in range(0, steps, every):
         last = min(first + every, steps)
         begin = max(0, last - through)

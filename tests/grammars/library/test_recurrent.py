@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -52,7 +53,7 @@ def test_it_is_torchs_lstm_with_the_state_carried_from_round_to_round(path):
     readout.load_state_dict(states["Readout"]["parameters"])
     data = torch.tensor(list(path.read_bytes())[:34])
     optimizer = torch.optim.SGD([*embedding.parameters(), *network.parameters(), *readout.parameters()], lr=RATE)
-    kept = None
+    kept: Any = None  # a tuple of state and cell state
     for round, loss in enumerate(losses):
         first = CONTEXT * (round % 4)
         windows = torch.stack([data[part + first : part + first + CONTEXT + 1] for part in (0, 16)])
