@@ -25,7 +25,7 @@ from antiphon.grammars import (
     typed,
 )
 from antiphon.grammars.inference import make_operator
-from antiphon.grammars.library.feedforward import Layer, Network, feedforward, refuse_others, responses
+from antiphon.grammars.library.feedforward import Network, feedforward, refuse_others, responses
 from antiphon.grammars.library.penalty import itself
 from antiphon.grammars.numbers import Positive
 
@@ -52,52 +52,49 @@ def target_propagation(
     in the shape of the output of g; g learns to rebuild the layer's input plus this noise. loss: a function of
     (output, y), a mean over the batch. rate: the step of the top target along the negative gradient of one example.
     """
-    last = [*layers][-1]
-    network = feedforward(nature, {**layers, last: Factory.of(Sloped, layers[last], loss)}, loss, players=2)
+    network = feedforward(nature, _sloped(layers, loss), loss, players=2)
     for what, given in (("inverses", inverses), ("noises", noises)):
         refuse_others(what, network.layers[1:-1], given)
     q, (*hidden, output) = network.q, network.layers
+    top, rebuilt = hidden[-1], dict[str, tuple[Value, Value]]()
     slope_of: Callable[..., Value] = output.handles[0]
-    slope = slope_of(hidden[-1].after, network.y)
-    targets = {hidden[-1].name: q.operator("step", stepped, rate=rate)(hidden[-1].after, slope)}
-    rebuilt, errors = dict[str, Value](), dict[str, Value]()
+    slope = slope_of(top.after, network.y)
+    targets = {top.name: q.operator("step", stepped, rate=rate)(top.after, slope)}
     for index, above, below in zip(range(len(hidden), 1, -1), hidden[:0:-1], hidden[-2::-1], strict=True):
-        inverse = q.player(f"Inverse{index}", inverses[above.name])
-        noise = q.oracle(f"Noise{index}", noises[above.name])()
-        noisy = q.operator(f"disturb{index}", torch.add)(below.after, noise)
-        rebuilt[inverse.name] = inverse(above.ask(noisy))
-        errors[inverse.name] = q.loss(f"Error{index}", mse_loss)(rebuilt[inverse.name], noisy)
+        inverse, noise = (
+            q.player(f"Inverse{index}", inverses[above.name]),
+            q.oracle(f"Noise{index}", noises[above.name]),
+        )
+        noisy = q.operator(f"disturb{index}", torch.add)(below.after, noise())
+        back = inverse(above.ask(noisy))
+        rebuilt[inverse.name] = back, q.loss(f"Error{index}", mse_loss)(back, noisy)
         found = inverse(targets[above.name])
-        shift = q.operator(f"shift{index}", corrected) if difference else None
-        targets[below.name] = shift(below.after, inverse(above.after), found) if shift else found
-    gaps = {
-        each.name: q.loss(f"Gap of {each.name}", distance, rate=rate)(each.after, targets[each.name]) for each in hidden
-    }
+        if difference:
+            found = q.operator(f"shift{index}", corrected)(below.after, inverse(above.after), found)
+        targets[below.name] = found
+    apart = {each.name: q.loss(f"Gap of {each.name}", distance, rate=rate) for each in hidden}
+    gaps = {each.name: apart[each.name](each.after, targets[each.name]) for each in hidden}
     r = responses(network, lambda r, below, _: r.product(gaps[below.name], r.seed(gaps[below.name])).toward(0))
-    for name, back in rebuilt.items():
-        r.deliver(name, r.product(back, r.product(errors[name], r.seed(errors[name])).toward(0)).parameters)
-    guarantee = _promises(
-        network, {each: (each.after, targets[each.name]) for each in hidden}, errors, rate, difference
-    )
+    for name, (back, error) in rebuilt.items():
+        r.deliver(name, r.product(back, r.product(error, r.seed(error)).toward(0)).parameters)
+    own = {each.name: PlayerLoss.of(distance, each.after, targets[each.name], rate=rate) for each in hidden}
+    own |= {name: PlayerLoss.of(itself, error) for name, (_, error) in rebuilt.items()}
+    guarantee = _promises(network, own, difference)
     return Grammar("target-propagation", q.graph(), r.graph(), minimise(network.error), guarantee)
 
 
-def _promises(
-    network: Network,
-    hidden: Mapping[Layer, tuple[Value, Value]],
-    errors: Mapping[str, Value],
-    rate: float,
-    difference: bool,
-) -> Guarantee:
-    near = {layer.name: PlayerLoss.of(distance, *values, rate=rate) for layer, values in hidden.items()}
+def _sloped(layers: Mapping[str, Factory], loss: Factory) -> Mapping[str, Factory]:
+    """Return the layers, of which the last one also plays the gradient of the loss in its input."""
+    return {**layers, **{name: Factory.of(Sloped, layers[name], loss) for name in [*layers][-1:]}}
+
+
+def _promises(network: Network, own: Mapping[str, PlayerLoss], difference: bool) -> Guarantee:
+    """Return the promises. own: the loss of each player except the last layer."""
+    inverses = [name for name in own if name not in network.hidden]
     return promised(
         Exact((network.layers[-1].name,)),
-        *(
-            Exact((name,), own, "the gradient of its distance from its target, held fixed")
-            for name, own in near.items()
-        ),
-        *(Exact((name,), PlayerLoss.of(itself, error), "the gradient of its error") for name, error in errors.items()),
-        *(Learned((name,), sense="for a fixed layer, g approaches the inverse of the layer") for name in errors),
+        *(Exact((name,), loss, "the gradient of the player's own loss") for name, loss in own.items()),
+        *(Learned((name,), sense="for a fixed layer, g approaches the inverse of the layer") for name in inverses),
         *([Aligns(network.hidden)] if difference else []),
     )
 

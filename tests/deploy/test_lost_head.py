@@ -52,7 +52,7 @@ def test_the_run_ends_soon_leaves_nothing_and_is_resumed_with_the_same_numbers(t
     if role in (GCS, RAYLET):
         assert "the run has lost its Ray" in done.stderr and "antiphon resume" in done.stderr
     entries = read_log(tmp_path / "log")
-    assert [entry["event"] for entry in entries] == ["started", "struck"] and not leftovers(entries)
+    assert [e["event"] for e in entries if e["event"] != "missed"] == ["started", "struck"] and not leftovers(entries)
     newest = max((tmp_path / "run" / "checkpoints").glob("round-*/manifest.json")).parent.name
     rounds = int(newest.removeprefix("round-")) + 50
     resume_experiment(tmp_path / "run", {"executor": "inline", "rounds": rounds})

@@ -122,9 +122,7 @@ def test_what_is_listed_of_a_grammar_is_so(name):
 
 def test_list_shows_grammars_and_experiments(antiphon):
     told = antiphon("list")
-    lines = told.out.splitlines()
     assert (told.code, told.error) == (0, "")
-    grammars, experiments = lines[1 : lines.index("")], lines[lines.index("") + 2 :]
-    assert [line.split()[0] for line in grammars] == list(LIBRARY)
-    assert [line.split()[0] for line in experiments] == sorted(shipped())
+    tables = [[line.split()[0] for line in table.splitlines()[1:]] for table in told.out.split("\n\n")]
+    assert tables[:2] == [list(LIBRARY), sorted(shipped())]
     assert {"backprop-convolutional", "dac-pendulum-demo", "gan-mnist", *LIBRARY} <= shipped().keys()
