@@ -15,7 +15,7 @@ from antiphon.checks.recorded import RecordedRound
 from antiphon.checks.suite import Case
 from antiphon.grammars import Descent, Exact, Grammar, Guarantee, Insulated, Port, SignCorrect
 from antiphon.grammars.maps import negate
-from antiphon.grammars.response import Map, ResponseNode, Tap
+from antiphon.grammars.response import Map, Product, Tap
 from antiphon.recipes import LIBRARY
 
 ONE_ROUND = (Exact, SignCorrect, Descent, Insulated)
@@ -49,8 +49,8 @@ def culprits(kind: str, grammar: Grammar, mutant: Grammar, message: Port) -> set
         before = {each.name: each.inputs for each in grammar.response.nodes}
         takers = {each.name: each.inputs for each in mutant.response.nodes if before[each.name] != each.inputs}
         moved = {port.node for name, inputs in takers.items() for port in {*inputs} ^ {*before[name]}}
-        # The chain rule has no maps of several messages, and no taps. Nothing says which end of their edge is wrong.
-        return {*takers} | {name for name in moved if is_no_rule(grammar.response.by_name[name])}
+        # The chain rule has no maps and no taps. Nothing says which end of their edge is wrong.
+        return {*takers} | {name for name in moved if isinstance(grammar.response.by_name[name], Map | Tap)}
     takers = {each.name for each in mutant.response.nodes if message in each.inputs}
     if kind in ("other use", "other owner"):  # or where what was told before is missing
         delivered = {each.name for each in mutant.response.deliveries if each.message.node in takers}
@@ -63,8 +63,9 @@ def culprits(kind: str, grammar: Grammar, mutant: Grammar, message: Port) -> set
     return {each.name for each in in_line}  # of two in a row nobody can say which was put in
 
 
-def is_no_rule(node: ResponseNode) -> bool:
-    return isinstance(node, Tap) or (isinstance(node, Map) and len(node.inputs) > 1)
+def truncated(grammar: Grammar) -> set[str]:
+    """The products whose reference plays the steps of a scan in another way: no reference for what they are told."""
+    return {each.name for each in grammar.response.nodes if isinstance(each, Product) and each.truncation is not None}
 
 
 def mutants(name: str, seed: int) -> Iterator[tuple[str, set[str], list[Measured], set[str]]]:
@@ -81,7 +82,8 @@ def mutants(name: str, seed: int) -> Iterator[tuple[str, set[str], list[Measured
             hit = changed(whole.places.perturbed, wrong.places.perturbed)
             if hit & exact:
                 found = [each for promise in promises for each in measure(promise, wrong) if not each.kept]
-                yield f"{case.name}: {kind} {message!r}", hit & exact, found, culprits(kind, grammar, mutant, message)
+                blame = culprits(kind, grammar, mutant, message) | truncated(grammar)
+                yield f"{case.name}: {kind} {message!r}", hit & exact, found, blame
 
 
 def check_mutants(name: str, seed: int) -> dict[str, int]:
