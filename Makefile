@@ -1,24 +1,32 @@
 # `make demo` and `make test` need a fresh clone and a python3 (3.11 or later); they make the rest.
 
+SHELL := bash
 PYTHON ?= python3
 BIN := .venv/bin
 FOLDERS := agents coordinator deploy envs grammars oracles transport
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
 DEMO ?= $(BIN)/antiphon run dac-pendulum-demo
 BENCH ?= $(BIN)/antiphon bench round_latency
-SELECT ?= not slow
+PYTEST := $(BIN)/python -m pytest -q
 MANIFESTS := deploy/manifests/examples
 
-.PHONY: demo test test-all lint types links env gallery manifests bench chaos clean
+.PHONY: demo test test-all tests-of-deploy other-tests lint types links env gallery manifests bench chaos clean
 
 demo: env
 	$(DEMO)
 
 test: lint types
-	$(BIN)/python -m pytest -q -m "$(SELECT)"
+	$(PYTEST)
 
+# Two processes of pytest at a time: the tests of tests/deploy mostly wait for others, most of the rest compute.
 test-all:
-	$(MAKE) test SELECT=
+	$(MAKE) --jobs=2 lint types tests-of-deploy other-tests
+
+tests-of-deploy: env links
+	@set -o pipefail; $(PYTEST) -m "" tests/deploy 2>&1 | sed -u "s/^/deploy: /"
+
+other-tests: env links
+	@set -o pipefail; $(PYTEST) -m "" --ignore=tests/deploy 2>&1 | sed -u "s/^/others: /"
 
 lint: env
 	$(BIN)/ruff check .
