@@ -56,7 +56,9 @@ def test_the_run_ends_soon_leaves_nothing_and_is_resumed_with_the_same_numbers(t
     newest = max((tmp_path / "run" / "checkpoints").glob("round-*/manifest.json")).parent.name
     rounds = int(newest.removeprefix("round-")) + 50
     resume_experiment(tmp_path / "run", {"executor": "inline", "rounds": rounds})
-    whole = run_experiment(experiment_of("backprop", rounds, executor="inline"), tmp_path / "whole").folder
+    # While a stopped process is not yet missed, the others play thousands of rounds: one checkpoint of them suffices.
+    seldom = {"checkpoint_every": rounds, "rounds_per_report": 500}
+    whole = run_experiment(experiment_of("backprop", rounds, executor="inline", **seldom), tmp_path / "whole").folder
     last = f"checkpoints/round-{rounds:09d}"
     assert same_states(load_states(tmp_path / "run" / last), load_states(whole / last))
     counted = [round for each in committed(read_history(tmp_path / "run" / HISTORY)) for round in each]
