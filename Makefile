@@ -10,7 +10,7 @@ BENCH ?= $(BIN)/antiphon bench round_latency
 PYTEST := $(BIN)/python -m pytest -q
 MANIFESTS := deploy/manifests/examples
 
-.PHONY: demo test test-all tests-of-deploy other-tests lint types links env gallery manifests bench chaos clean
+.PHONY: demo test test-all tests-of-deploy tests-of-the-rest lint types links env gallery manifests bench chaos clean
 
 demo: env
 	$(DEMO)
@@ -18,15 +18,18 @@ demo: env
 test: lint types
 	$(PYTEST)
 
-# Two processes of pytest at a time: the tests of tests/deploy mostly wait for others, most of the rest compute.
+# Two at a time, the longest first: the tests of tests/deploy mostly wait, and most others compute.
+# Beside others a test takes longer than alone.
+ALL := -m "" --timeout=360
+
 test-all:
-	$(MAKE) --jobs=2 lint types tests-of-deploy other-tests
+	$(MAKE) --jobs=2 lint types tests-of-the-rest tests-of-deploy
 
 tests-of-deploy: env links
-	@set -o pipefail; $(PYTEST) -m "" tests/deploy 2>&1 | sed -u "s/^/deploy: /"
+	@set -o pipefail; $(PYTEST) $(ALL) tests/deploy 2>&1 | sed -u "s/^/deploy: /"
 
-other-tests: env links
-	@set -o pipefail; $(PYTEST) -m "" --ignore=tests/deploy 2>&1 | sed -u "s/^/others: /"
+tests-of-the-rest: env links
+	@set -o pipefail; $(PYTEST) $(ALL) --ignore=tests/deploy 2>&1 | sed -u "s/^/rest: /"
 
 lint: env
 	$(BIN)/ruff check .
