@@ -1,24 +1,35 @@
 # `make demo` and `make test` need a fresh clone and a python3 (3.11 or later); they make the rest.
 
+SHELL := bash
 PYTHON ?= python3
 BIN := .venv/bin
 FOLDERS := agents coordinator deploy envs grammars oracles transport
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
 DEMO ?= $(BIN)/antiphon run dac-pendulum-demo
 BENCH ?= $(BIN)/antiphon bench round_latency
-SELECT ?= not slow
+PYTEST := $(BIN)/python -m pytest -q
 MANIFESTS := deploy/manifests/examples
 
-.PHONY: demo test test-all lint types links env gallery manifests bench chaos clean
+.PHONY: demo test test-all tests-of-deploy tests-of-the-rest lint types links env gallery manifests bench chaos clean
 
 demo: env
 	$(DEMO)
 
 test: lint types
-	$(BIN)/python -m pytest -q -m "$(SELECT)"
+	$(PYTEST)
+
+# Two at a time, the longest first: the tests of tests/deploy mostly wait, and most others compute.
+# Beside others a test takes longer than alone.
+ALL := -m "" --timeout=360
 
 test-all:
-	$(MAKE) test SELECT=
+	$(MAKE) --jobs=2 lint types tests-of-the-rest tests-of-deploy
+
+tests-of-deploy: env links
+	@set -o pipefail; $(PYTEST) $(ALL) tests/deploy 2>&1 | sed -u "s/^/deploy: /"
+
+tests-of-the-rest: env links
+	@set -o pipefail; $(PYTEST) $(ALL) --ignore=tests/deploy 2>&1 | sed -u "s/^/rest: /"
 
 lint: env
 	$(BIN)/ruff check .
