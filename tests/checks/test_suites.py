@@ -1,5 +1,6 @@
 """The suite of each grammar: its promises are kept, and each single fault in R is noticed by players that hear it."""
 
+from collections import defaultdict
 from dataclasses import replace
 
 import pytest
@@ -14,7 +15,8 @@ from antiphon.recipes import LIBRARY
 ONE_ROUND = (Exact, SignCorrect, Descent, Insulated)
 """Promises that are measured on a single round. The others are statistical: each names its own margin."""
 
-SEEDS = 500
+SEEDS = defaultdict(lambda: 500, {"recurrent": 60, "forward-forward": 200, "gated-game": 100})
+"""The number of random instances, by grammar. A scan's truncated gradient and games of many units take longer."""
 
 PROMISES = {
     "backprop": {"exact", "comes to rest", "network, layer and unit players receive the same"},
@@ -102,12 +104,13 @@ def test_each_single_fault_is_noticed_by_players_that_hear_it(name, case, seed, 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("name", LIBRARY)
-def test_no_false_alarm_on_500_seeds(name):
+def test_no_false_alarm_on_many_seeds(name):
     """The seeds are shared among the families of the suite that have promises about single rounds."""
     cases = [each for each in suite_of(name).cases if of_one_round(each.make(0)).guarantee.promises]
     for index, case in enumerate(cases):
-        first, last = (SEEDS * place // len(cases) for place in (index, index + 1))
+        first, last = (SEEDS[name] * place // len(cases) for place in (index, index + 1))
         alone = Case(case.name, lambda seed, case=case: of_one_round(case.make(seed)), last - first)
         rows = check_suite(Suite(name, (alone,)), seed=first)
-        assert [row.failures for row in rows] == [()] * len(rows)
-        assert all(row.instances == last - first for row in rows)
+        assert [(row.verdict, row.failures) for row in rows] == [("kept", ())] * len(rows)
+        # Random networks differ in their number of players, so a player may be in some instances only.
+        assert max(row.instances for row in rows) == last - first
