@@ -11,18 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
-from antiphon.grammars import (
-    Exact,
-    Factory,
-    Grammar,
-    OracleDeclaration,
-    QueryDraft,
-    Surrogate,
-    chain_rule,
-    minimise,
-    promised,
-    typed,
-)
+from antiphon.grammars import Factory, Grammar, OracleDeclaration, QueryDraft, Surrogate, chain_rule, minimise, typed
+from antiphon.grammars.guarantee import Exact, promised
 from antiphon.grammars.inference import made_for, make_module
 from antiphon.grammars.library.unlabelled import first
 from antiphon.grammars.numbers import Count

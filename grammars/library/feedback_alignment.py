@@ -11,19 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from antiphon.grammars import (
-    Aligns,
-    Exact,
-    Factory,
-    Grammar,
-    OracleDeclaration,
-    PlayerLoss,
-    ResponseDraft,
-    fixed_matrix,
-    minimise,
-    promised,
-    typed,
-)
+from antiphon.grammars import Factory, Grammar, OracleDeclaration, ResponseDraft, fixed_matrix, minimise, typed
+from antiphon.grammars.guarantee import Aligns, Exact, PlayerLoss, promised
 from antiphon.grammars.library.feedforward import (
     Layer,
     Network,

@@ -9,23 +9,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize, one_hot, softplus
 
-from antiphon.grammars import (
-    Exact,
-    Factory,
-    Grammar,
-    Insulated,
-    OracleDeclaration,
-    PlayerLoss,
-    QueryDraft,
-    Value,
-    chain_rule,
-    cut_into,
-    minimise,
-    promised,
-    typed,
-)
+from antiphon.grammars import Factory, Grammar, OracleDeclaration, QueryDraft, chain_rule, cut_into, minimise
+from antiphon.grammars.draft import Value
+from antiphon.grammars.guarantee import Exact, Insulated, PlayerLoss, promised
 from antiphon.grammars.library.penalty import itself
 from antiphon.grammars.numbers import Count, Positive
+from antiphon.grammars.typed import typed
 
 
 @typed

@@ -7,21 +7,10 @@ import torch
 from torch import Tensor
 
 from antiphon.errors import GrammarError
-from antiphon.grammars import (
-    Exact,
-    Factory,
-    Grammar,
-    Message,
-    OracleDeclaration,
-    PlayerLoss,
-    QueryDraft,
-    Upstream,
-    chain_rule,
-    minimise,
-    promised,
-    typed,
-)
+from antiphon.grammars import Factory, Grammar, Message, OracleDeclaration, QueryDraft, Upstream, chain_rule, minimise
 from antiphon.grammars.chain_rule import Edit
+from antiphon.grammars.guarantee import Exact, PlayerLoss, promised
+from antiphon.grammars.typed import typed
 
 
 @typed

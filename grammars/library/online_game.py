@@ -2,20 +2,8 @@
 
 import torch
 
-from antiphon.grammars import (
-    Exact,
-    Factory,
-    Grammar,
-    Insulated,
-    OracleDeclaration,
-    PlayerLoss,
-    QueryDraft,
-    chain_rule,
-    cut_into,
-    minimise,
-    promised,
-    typed,
-)
+from antiphon.grammars import Factory, Grammar, OracleDeclaration, QueryDraft, chain_rule, cut_into, minimise, typed
+from antiphon.grammars.guarantee import Exact, Insulated, PlayerLoss, promised
 
 
 @typed

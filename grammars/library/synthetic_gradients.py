@@ -8,19 +8,8 @@ from collections.abc import Mapping
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from antiphon.grammars import (
-    Aligns,
-    Exact,
-    Factory,
-    Grammar,
-    Learned,
-    OracleDeclaration,
-    PlayerLoss,
-    ResponseDraft,
-    minimise,
-    promised,
-    typed,
-)
+from antiphon.grammars import Factory, Grammar, OracleDeclaration, ResponseDraft, minimise, typed
+from antiphon.grammars.guarantee import Aligns, Exact, Learned, PlayerLoss, promised
 from antiphon.grammars.library.feedforward import (
     Layer,
     RuleMessages,

@@ -10,20 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, mse_loss
 
-from antiphon.grammars import (
-    Aligns,
-    Exact,
-    Factory,
-    Grammar,
-    Guarantee,
-    Learned,
-    OracleDeclaration,
-    PlayerLoss,
-    Value,
-    minimise,
-    promised,
-    typed,
-)
+from antiphon.grammars import Factory, Grammar, OracleDeclaration, Value, minimise, typed
+from antiphon.grammars.guarantee import Aligns, Exact, Guarantee, Learned, PlayerLoss, promised
 from antiphon.grammars.inference import make_operator
 from antiphon.grammars.library.feedforward import Network, feedforward, refuse_others, responses
 from antiphon.grammars.library.penalty import itself
