@@ -15,8 +15,9 @@ from antiphon.recipes import LIBRARY
 ONE_ROUND = (Exact, SignCorrect, Descent, Insulated)
 """Promises that are measured on a single round. The others are statistical: each names its own margin."""
 
-SEEDS = defaultdict(lambda: 500, {"recurrent": 60, "forward-forward": 200, "gated-game": 100})
-"""The number of random instances, by grammar. A scan's truncated gradient and games of many units take longer."""
+LEARNERS = {"byol", "feedback-alignment", "direct-feedback-alignment", "forward-forward", "synthetic-gradients"}
+SEEDS = defaultdict(lambda: 500, dict.fromkeys(("gated-game", "recurrent", "target-propagation", *LEARNERS), 80))
+"""The number of random instances, by grammar. Instances of the named ones take longer than a tenth of a second."""
 
 PROMISES = {
     "backprop": {"exact", "comes to rest", "network, layer and unit players receive the same"},
