@@ -50,7 +50,9 @@ class Rate:
         return 1.0 if self._lr else 1 / math.sqrt(self._horizon or round)
 
     def state(self) -> State:
-        """Return the counts of rounds and rates, and the largest range of losses so far."""
+        """Return what a checkpoint needs: the number of rounds, the sum of the rates before scaling, and the largest
+        difference of two losses in a round.
+        """
         return {"rounds": self._rounds, "paces": self._paces, "widest": self._widest}
 
     def load(self, state: State) -> None:

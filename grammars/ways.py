@@ -1,4 +1,4 @@
-"""Finds where the gradient of one term of an objective leads: to which players, and past which values held fixed."""
+"""Finds which players the gradient of one term of an objective reaches, on its way from the losses to the inputs."""
 
 from collections.abc import Mapping
 from typing import NamedTuple, final
@@ -8,10 +8,10 @@ from antiphon.grammars.query import Kind, Port, QueryGraph
 
 
 class Way(NamedTuple):
-    """Where a gradient at a node of the Query graph leads.
+    """What happens to a gradient that arrives at a node of the Query graph.
 
-    node: the node's name. heard: whether the player that the node asks receives the gradient of its parameters.
-    inputs: for each input of the node, the number of the way from there; 0 for an input about which nothing is sent.
+    node: the node's name. heard: whether the node's player receives the gradient of its parameters. inputs: for each
+    input of the node, the number of the way that the gradient then takes; 0 if no gradient is sent there.
     """
 
     node: str

@@ -35,7 +35,7 @@ def memory(
 
 @final
 class CarriedState:
-    """Keeps tensors from round to round. Made by `memory`."""
+    """The oracle that `memory` declares: it keeps tensors until a later round asks for them."""
 
     def __init__(self, shapes: Sequence[tuple[int, ...]], dtype: torch.dtype, *, seed: int) -> None:
         self._kept = [torch.zeros(shape, dtype=dtype) for shape in shapes]

@@ -41,9 +41,9 @@ def truncated_as(products: Iterable[Product], module: Any) -> Any:  # Any: a mod
 
 @dataclass(frozen=True)
 class _Piece:
-    """Consecutive steps that are recorded together: first, ..., last - 1.
+    """The steps first, ..., last - 1 of a scan, recorded by autograd together.
 
-    before, sequences: the leaves that the piece was computed from. outputs, after: what was computed.
+    before: the state before these steps. sequences: their inputs. outputs: their outputs. after: the state after them.
     """
 
     first: int
@@ -60,7 +60,7 @@ class _Piece:
 
 
 class _Windows(torch.autograd.Function):
-    """The scan and its truncated gradient. Inputs: those of the scan, then the parameters of the scan."""
+    """The autograd function of a truncated scan. It takes the inputs of the scan, and then the scan's parameters."""
 
     @staticmethod
     def forward(ctx: Any, scan: Scan, truncation: Truncation, count: int, *tensors: Tensor) -> Any:  # Any: torch's own

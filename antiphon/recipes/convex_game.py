@@ -17,9 +17,8 @@ class ConvexGameTable(Table):
     """Settings of an experiment with a convex game.
 
     game: "bilinear" (l = <x, y> for the first player, l = -<x, y> for the second), or "cournot" (firms that choose how
-    much to produce).
-    start: the value of every coordinate of the first plays.
-    dimension: of the plays in the bilinear game. firms: number of players of the Cournot game. demand, cost: the price
+    much to produce). start: each player begins with a vector of this number. dimension: length of these vectors in the
+    bilinear game. firms: number of players of the Cournot game. demand, cost: the price
     of the first unit, and what a unit costs.
     """
 

@@ -1,8 +1,8 @@
-"""Orders the work of a round, for any grammar: GPipe, one forward one backward, zero bubble.
+"""Puts the tasks of a round in an order: GPipe, one forward one backward, or zero bubble. Works for any grammar.
 
-The orders are list schedules: in a simulation, every free worker begins the first task whose inputs are ready. They
-differ in which task comes first. All but GPIPE limit the number of micro-batches in flight. Without micro-batches,
-GPIPE is the order of the graphs.
+An order is found by a simulation: every free worker begins the first task whose inputs are ready. The orders differ in
+which task comes first. All but GPIPE limit the number of micro-batches in flight. Without micro-batches, GPIPE is the
+order of the nodes in the graphs.
 """
 
 import heapq
@@ -24,7 +24,7 @@ class StepOrder(StrEnum):
     that are not neighbours, this is the interleaved order (Narayanan et al., 2021). ZERO_BUBBLE: as ONE_F_ONE_B, but
     the backward step of a player is split. The gradient for another worker is computed first, and the gradient of the
     player's parameters when the worker has nothing else to do (the two outputs of the essay's operator `*`, section 2;
-    Qi et al., 2024).
+    Qi et al., 2024). If autograd differentiates a module of several layers, both are computed in the first step.
     """
 
     GPIPE = "gpipe"

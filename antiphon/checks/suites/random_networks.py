@@ -45,6 +45,9 @@ def clusters(seed: int, classes: int = 4, size: int = 64) -> OracleDeclaration:
 
 
 def promising(grammar: Grammar, *promises: Promise, without: type | tuple[type, ...] = ()) -> Grammar:
-    """Return the grammar without its promises of some classes, and with further promises."""
+    """Return a copy of a grammar with other promises.
+
+    promises: these are added. without: promises of these classes are left out.
+    """
     kept = (each for each in grammar.guarantee.promises if not isinstance(each, without))
     return replace(grammar, guarantee=Guarantee((*kept, *promises)))

@@ -29,7 +29,7 @@ def dense(difference: bool, seed: int) -> Grammar:
 
 
 def still(seed: int) -> Grammar:
-    """Make a grammar in which only the inverse of an affine layer learns. An affine inverse exists."""
+    """Make a grammar in which only the inverse of a layer learns. The layer is affine, so it has an exact inverse."""
     layers = {name: Factory.of(nn.Linear, *size) for name, size in {"First": (2, 3), "Second": (3, 5)}.items()}
     layers["Output"] = Factory.of(nn.Linear, 5, 2)
     inverses, noises = _inverted(layers, 32, ())
