@@ -81,7 +81,7 @@ class Grammar:
 
     @functools.cached_property
     def held(self) -> frozenset[Port]:
-        """The values that the objective or a promise holds fixed (`held=`): their loss sends no gradient through them."""
+        """The values that the objective or a promise holds fixed (`held=`): no gradient of that loss passes them."""
         losses = [self.objective, *(getattr(promise, "loss", None) for promise in self.guarantee.promises)]
         return frozenset(port for loss in losses if isinstance(loss, Objective) for port in loss.held)
 
