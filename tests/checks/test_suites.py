@@ -8,6 +8,7 @@ import pytest
 from antiphon.analysis.check import suite_of
 from antiphon.checks.check import check_grammar, check_suite
 from antiphon.checks.mutants import hearers, single_faults
+from antiphon.checks.report import NOTHING
 from antiphon.checks.suite import Case, Suite
 from antiphon.grammars import Descent, Exact, Grammar, Guarantee, Insulated, Port, SignCorrect
 from antiphon.recipes import LIBRARY
@@ -111,7 +112,8 @@ def test_no_false_alarm_on_many_seeds(name):
     for index, case in enumerate(cases):
         first, last = (SEEDS[name] * place // len(cases) for place in (index, index + 1))
         alone = Case(case.name, lambda seed, case=case: of_one_round(case.make(seed)), last - first)
-        rows = check_suite(Suite(name, (alone,)), seed=first)
+        # Players to whom only statistical promises are made are promised nothing here.
+        rows = [row for row in check_suite(Suite(name, (alone,)), seed=first) if row.verdict != NOTHING]
         assert [(row.verdict, row.failures) for row in rows] == [("kept", ())] * len(rows)
         # Random networks differ in their number of players, so a player may be in some instances only.
         assert max(row.instances for row in rows) == last - first
