@@ -16,12 +16,12 @@ _onednn: Any = getattr(torch.ops.mkldnn, "_linear_pointwise", None)  # Any: torc
 def affine(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Return the output of a linear layer, x W^t + b, contiguous. Shapes: (n, k), (m, k), (m,) -> (n, m).
 
-    Call this only where autograd records nothing.
+    Call this only where autograd records nothing (`large_products.py` serves modules that it records).
     torch's own `linear` always calls MKL for float32, which uses half of the vector unit of an AMD processor. oneDNN
     uses all of it, and then large products take half the time. Both compute in float32, but add in different orders.
     The choice depends on the sizes alone (and on the switch `torch.backends.mkldnn`), so all executors choose alike.
     """
-    if x.shape[0] * weight.numel() < LARGE or not _has_onednn(x):
+    if x.shape[0] * weight.numel() < LARGE or not has_onednn(x):
         return linear(x, weight, bias)
     return _onednn(x, weight, bias, "none", [], "")
 
@@ -31,6 +31,7 @@ def times(x: Tensor, y: Tensor) -> Tensor:
     return torch.mm(x, y) if x.shape[0] * y.numel() < LARGE else affine(x, y.t())
 
 
-def _has_onednn(x: Tensor) -> bool:
+def has_onednn(x: Tensor) -> bool:
+    """Whether torch computes products of `x` with oneDNN if asked: float32, on a CPU, and not switched off."""
     able = _onednn is not None and x.dtype is torch.float32 and x.device.type == "cpu"
     return able and torch.backends.mkldnn.is_available() and bool(torch.backends.mkldnn.enabled)

@@ -1,5 +1,6 @@
 """The operator of one node of the Query graph: it computes outputs, and then vector-Jacobian products."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, final
 
@@ -12,6 +13,7 @@ from antiphon.oracles.addition import addition_of
 from antiphon.oracles.autocast import Autocast, ScaledTape
 from antiphon.oracles.chain import ChainTape, chain_of
 from antiphon.oracles.kicks import KickTape, kick_of
+from antiphon.oracles.large_products import with_large_products
 from antiphon.oracles.loss_tape import LossTape, loss_of
 from antiphon.oracles.recomputed import RecomputedTape
 from antiphon.oracles.sharded import ShardedTape
@@ -62,7 +64,9 @@ class Operator:
         begin: Callable[[int], None] | None = None,
     ) -> None:
         self.who, self._outputs = who, list(outputs)
-        self._function, self._round = function if begin is None else self._begun(function, begin), -1
+        rows = max([math.prod(shape[:-1]) for shape, _ in outputs], default=0)
+        called = with_large_products(function, parameters, rows)
+        self._function, self._round = called if begin is None else self._begun(called, begin), -1
         self._alone, self._parameters = alone, tuple(parameters)
         self._refuse_hooks()
         self._tape: Tape | None = None
