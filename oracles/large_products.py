@@ -45,7 +45,7 @@ class _LargeProducts(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:  # Any: torch's protocol for functions of every kind
-        if not kwargs and (func in _LINEAR or func in _MATMUL):
+        if not kwargs and (func in _LINEAR or func in _MATMUL) and not torch.compiler.is_compiling():
             x, weight, *bias = args
             weight = weight.t() if func in _MATMUL and isinstance(weight, Tensor) and weight.ndim == 2 else weight
             if _is_large(x, weight, *bias):
@@ -57,6 +57,8 @@ class _LargeProducts(TorchFunctionMode):
 def _is_large(x: Any, weight: Any, bias: Tensor | None = None) -> bool:  # Any: what a user multiplies
     if type(x) is not Tensor or type(weight) not in (Tensor, nn.Parameter) or x.ndim < 2 or weight.ndim != 2:
         return False
+    if torch._C._functorch.is_batchedtensor(x):  # torch.vmap would call oneDNN for each element
+        return False
     able = (
         has_onednn(x) and has_onednn(weight) and x.shape[-1] == weight.shape[1] and not torch.is_autocast_enabled("cpu")
     )
@@ -65,22 +67,37 @@ def _is_large(x: Any, weight: Any, bias: Tensor | None = None) -> bool:  # Any: 
 
 
 class _Affine(torch.autograd.Function):
-    """x W^t + b, of shapes (n, k), (m, k), (m,) -> (n, m). Its gradients can be differentiated again."""
+    """x W^t + b, of shapes (n, k), (m, k), (m,) -> (n, m), for every mode of automatic differentiation of torch."""
+
+    generate_vmap_rule = True
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:  # Any: of torch
-        """Return the output, and keep x and W."""
-        ctx.save_for_backward(x, weight)
-        ctx.biased = bias is not None
+    def forward(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        """Return the output."""
         return affine(x, weight, bias)
 
     @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:  # Any: of torch
+        """Keep x and W."""
+        x, weight = inputs[:2]
+        ctx.save_for_backward(x, weight)
+        ctx.save_for_forward(x, weight)
+
+    @staticmethod
     def backward(ctx: Any, *told: Tensor) -> tuple[Tensor | None, ...]:  # Any: of torch
-        """Return the gradients of x, W and b. told: the gradient of the output."""
+        """Return the gradients of x, W and b, which can be differentiated again. told: the gradient of the output."""
         x, weight = ctx.saved_tensors
         wanted, (message,) = ctx.needs_input_grad, told
         product = torch.mm if torch.is_grad_enabled() else times
-        own = product(message.t(), x) if wanted[1] else None
-        bias = message.sum(0) if ctx.biased and wanted[2] else None
         found = product(message, weight) if wanted[0] else None
-        return found, own, bias
+        own = product(message.t(), x) if wanted[1] else None
+        return found, own, *(message.sum(0) if each else None for each in wanted[2:])
+
+    @staticmethod
+    def jvp(ctx: Any, *changes: Tensor | None) -> Tensor:  # Any: of torch
+        """Return the change of the output, in first order, with the changes of x, W and b."""
+        x, weight = ctx.saved_tensors
+        of_x, of_weight, *of_bias = changes
+        parts = [] if of_x is None else [linear(of_x, weight)]
+        parts += [] if of_weight is None else [linear(x, of_weight)]
+        return sum([*parts, *(each for each in of_bias if each is not None)], start=torch.zeros((), dtype=x.dtype))

@@ -61,6 +61,26 @@ def test_gradients_can_be_differentiated_again(products):
     assert_close(found[1], found[0], rtol=1e-4, atol=1e-4)
 
 
+def test_transforms_of_functions_give_what_they_give_of_plain_products(products):
+    torch.manual_seed(0)
+    layer, x, step = nn.Linear(WIDTH, WIDTH), torch.randn(64, WIDTH), torch.randn(64, WIDTH)
+    fast = with_large_products(layer, list(layer.parameters()), 64)
+    for of in (
+        lambda f: torch.func.jvp(f, (x,), (step,))[1],
+        lambda f: torch.func.grad(lambda y: f(y).square().sum())(x),
+        lambda f: torch.func.vmap(f)(torch.stack([x, step])),
+        lambda f: torch.func.jvp(torch.func.grad(lambda y: f(y).square().sum()), (x,), (step,))[1],
+    ):
+        assert_close(of(fast), of(layer), rtol=1e-4, atol=1e-4)
+    assert len(products) >= 4
+
+
+def test_a_compiled_module_gives_the_same():
+    layer, x = nn.Linear(WIDTH, WIDTH), torch.randn(64, WIDTH)
+    compiled = torch.compile(layer, backend="eager", fullgraph=True)
+    assert_close(with_large_products(compiled, list(layer.parameters()), 64)(x), layer(x))
+
+
 def test_hooks_are_called_and_autocast_keeps_its_dtype(products):
     layer, x, called = nn.Linear(WIDTH, WIDTH), torch.randn(64, WIDTH, requires_grad=True), []
     layer.register_forward_hook(lambda *_: called.append("forward"))
