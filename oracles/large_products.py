@@ -5,6 +5,7 @@ from typing import Any, cast, final
 
 import torch
 from torch import Tensor, nn
+from torch._C._functorch import is_batchedtensor
 from torch.nn.functional import linear
 from torch.overrides import TorchFunctionMode
 
@@ -57,7 +58,7 @@ class _LargeProducts(TorchFunctionMode):
 def _is_large(x: Any, weight: Any, bias: Tensor | None = None) -> bool:  # Any: what a user multiplies
     if type(x) is not Tensor or type(weight) not in (Tensor, nn.Parameter) or x.ndim < 2 or weight.ndim != 2:
         return False
-    if torch._C._functorch.is_batchedtensor(x):  # torch.vmap would call oneDNN for each element
+    if is_batchedtensor(x):  # torch.vmap would call oneDNN for each element
         return False
     able = (
         has_onednn(x) and has_onednn(weight) and x.shape[-1] == weight.shape[1] and not torch.is_autocast_enabled("cpu")

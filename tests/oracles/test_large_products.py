@@ -72,7 +72,7 @@ def test_transforms_of_functions_give_what_they_give_of_plain_products(products)
         lambda f: torch.func.jvp(torch.func.grad(lambda y: f(y).square().sum()), (x,), (step,))[1],
     ):
         assert_close(of(fast), of(layer), rtol=1e-4, atol=1e-4)
-    assert len(products) >= 4
+    assert len(products) >= 3
 
 
 def test_a_compiled_module_gives_the_same():
