@@ -64,8 +64,7 @@ class Operator:
         begin: Callable[[int], None] | None = None,
     ) -> None:
         self.who, self._outputs = who, list(outputs)
-        rows = max([math.prod(shape[:-1]) for shape, _ in outputs], default=0)
-        called = with_large_products(function, parameters, rows)
+        called = with_large_products(function, parameters, _rows(function, outputs))
         self._function, self._round = called if begin is None else self._begun(called, begin), -1
         self._alone, self._parameters = alone, tuple(parameters)
         self._refuse_hooks()
@@ -189,6 +188,12 @@ class Operator:
                 "Make its output shapes depend on its input shapes only."
             )
         return tuple(map(aligned, played))
+
+
+def _rows(function: object, outputs: Sequence[tuple[tuple[int, ...], torch.dtype]]) -> int:
+    """The largest number of vectors in an output of one call; of a scan, in an output of one call of its cell."""
+    leading = [shape[:1] if getattr(function, "is_scan", False) else shape[:-1] for shape, _ in outputs]
+    return max(map(math.prod, leading), default=0)
 
 
 def _has_several_layers(function: object) -> bool:
