@@ -31,7 +31,7 @@ from benchmarks.round_latency import RATE, Sizes, grammar_of
 UNCHECKED = "no check"
 VOTE = "skip-round"
 CHECKSUMS = "checksums"
-RAY_ROUNDS = 2000  # the kernel counts the time of processes in steps of 10 ms
+MORE_ON_RAY = 10  # times as many rounds, because the kernel counts the time of processes in steps of 10 ms
 
 
 @contextmanager
@@ -95,7 +95,7 @@ def measure(sizes: Sizes) -> str:
         fail, vote = six(on_nonfinite="fail"), six(on_nonfinite="skip-round")
         for name, assignment, checksum in (("fail", fail, False), (VOTE, vote, False), (CHECKSUMS, fail, True)):
             executor = RayExecutor(assignment, name, checksum=checksum, pool=pool)
-            on_ray[name] = partial(seconds_on_ray, scope.enter_context(executor), RAY_ROUNDS)
+            on_ray[name] = partial(seconds_on_ray, scope.enter_context(executor), MORE_ON_RAY * sizes.rounds)
         times = {name: min(each) for name, each in in_turn(on_ray, 5).items()}
     return "\n\n".join([_inline_table(alone, apart), _ray_text(apart, times)])
 
