@@ -1,6 +1,5 @@
 """The interface of all executors: play the rounds of an assignment, read its states, save, close."""
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -97,12 +96,12 @@ def _first_first(statistics: Iterable[WorkerStatistics]) -> dict[str, Nonfinite]
     return dict(sorted(found.items(), key=lambda item: (item[1].round, item[1].position)))
 
 
-def _total(counts: Iterable[Mapping[Key, int]]) -> Counter[Key]:
-    # `sum` copies the counter for each worker: for 10 000 workers that takes 200 times as long as the audit.
-    found: Counter[Key] = Counter()
+def _total(counts: Iterable[Mapping[Key, int]]) -> dict[Key, int]:
+    found: dict[Key, int] = {}
     for each in counts:
-        found.update(each)
-    return +found
+        for key, count in each.items():
+            found[key] = found.get(key, 0) + count
+    return {key: count for key, count in found.items() if count}
 
 
 class Executor(Protocol):
