@@ -3,7 +3,7 @@
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.library.critic_derivative import critic_derivative
 from antiphon.recipes.common.recipe import Recipe
-from antiphon.recipes.dac import DacTable, evaluate, options, parts, scaled, settings
+from antiphon.recipes.dac import FIGURES, DacTable, evaluate, options, parts, scaled, settings
 
 
 def build(table: DacTable) -> Grammar:
@@ -21,6 +21,7 @@ RECIPE = Recipe(
     build,
     evaluate,
     settings=settings,
+    figures=FIGURES,
     scaled=scaled,
     suite="antiphon.checks.suites.critic_derivative:SUITE",
 )

@@ -16,7 +16,7 @@ from antiphon.grammars.library.networks import Policy, StateAction
 from antiphon.grammars.oracle import OracleDeclaration, State
 from antiphon.oracles import Annealing, gaussian
 from antiphon.plugins import ENVIRONMENTS, find, installed
-from antiphon.recipes.common.recipe import Evaluation, Recipe, deepened, trained
+from antiphon.recipes.common.recipe import Evaluation, Quantity, Recipe, deepened, trained
 from antiphon.recipes.common.tables import Arguments, Count, EvaluationTable, Fraction, Index, Positive, Seconds, Table
 
 
@@ -37,6 +37,8 @@ class DacTable(Table):
     sigma_end within sigma_rounds rounds.
     deadline: seconds that a step may take with vectorization "async".
     overlap: whether an environment step runs during the rest of the round, and ends at the next observation.
+    stagger: the first episode of copy i is cut after stagger * i // envs steps, so that the copies do not end their
+    episodes together. Choose the length of an episode; 0 cuts none.
     """
 
     environment: str = "Pendulum-v1"
@@ -59,6 +61,7 @@ class DacTable(Table):
     vectorization: Literal["sync", "async"] = "sync"
     deadline: Seconds = 60.0
     overlap: bool = False
+    stagger: Index = 0
 
     @property
     def sigma(self) -> Annealing:
@@ -93,6 +96,7 @@ def parts(table: DacTable) -> tuple[OracleDeclaration, OracleDeclaration, Factor
         vectorization=table.vectorization,
         deadline=table.deadline,
         overlap=table.overlap,
+        stagger=table.stagger,
     )
     state, action, widths = spaces.observation, spaces.action, tuple(table.widths)
     return (
@@ -170,6 +174,16 @@ def _head(spaces: Spaces) -> dict[str, tuple[float, ...]]:
     return {"low": spaces.low, "high": spaces.high}
 
 
+FIGURES: Mapping[str, Mapping[str, Quantity]] = {"Critic": {"mean_q": "mean"}, "Deviator": {"norm_of_g": "norm"}}
+"""Critic's mean value, and the mean length of Deviator's slope, over a replayed batch."""
+
 RECIPE = Recipe(
-    "dac", DacTable, build, evaluate, settings=settings, scaled=scaled, suite="antiphon.checks.suites.dac:SUITE"
+    "dac",
+    DacTable,
+    build,
+    evaluate,
+    settings=settings,
+    figures=FIGURES,
+    scaled=scaled,
+    suite="antiphon.checks.suites.dac:SUITE",
 )

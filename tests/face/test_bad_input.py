@@ -41,8 +41,8 @@ def refused(told, text, place):
             ["dac", "--set", "dac.gama=0.9"],
             "experiment 'dac' is refused: there is no key 'dac.gama'; expected one of environment, keywords, envs, "
             "batch, capacity, warmup, learn_from, reward_scale, gamma, soft, clone_every, act_every, widths, "
-            "sigma_start, sigma_end, sigma_rounds, sigma_hold, vectorization, deadline, overlap. Did you mean 'gamma'? "
-            "Correct or remove it.",
+            "sigma_start, sigma_end, sigma_rounds, sigma_hold, vectorization, deadline, overlap, stagger. Did you mean "
+            "'gamma'? Correct or remove it.",
         ),
         (
             ["dac", "--set", "players.Actor.optimiser=SGD"],
