@@ -216,13 +216,17 @@ def evaluate_command(
     folder: Annotated[Path, typer.Argument(help="A run folder.")],
     episodes: Annotated[int | None, typer.Option(min=1, help="How many episodes; each has its own seed.")] = None,
     max_steps: Annotated[int | None, typer.Option(min=1, help="Maximum number of steps of an episode.")] = None,
+    best: Annotated[
+        bool, typer.Option("--best", help="The checkpoint with the best evaluation during training.")
+    ] = False,
     allow: Allowed = None,
 ) -> None:
     """Evaluate the newest checkpoint of a run, with fixed seeds or on held-out data."""
     from antiphon.cli.progress import tell_spread
     from antiphon.runs.evaluation import evaluate_folder
 
-    evaluation, console = evaluate_folder(folder, episodes, max_steps, allow or ()), screen()
+    evaluation = evaluate_folder(folder, episodes, max_steps, allow or (), best=best)
+    console = screen()
     tell_spread(console, evaluation)
     say(console, evaluation.line)
 

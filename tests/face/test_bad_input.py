@@ -96,6 +96,26 @@ def refused(told, text, place):
             "Did you mean 'Critic'? Correct the name.",
         ),
         (
+            ["dac", "--set", "evaluation.every=0"],
+            "experiment 'dac' is refused: key 'evaluation.every' takes a number of at least 1, and the number 0 "
+            "arrived. Correct the value.",
+        ),
+        (
+            ["dac", "--set", "evaluation.patience=3"],
+            "experiment 'dac' is refused: key 'evaluation' takes `every` beside `stop_at` and `patience`, which "
+            "compare evaluations during training, and the table {'patience': 3} arrived. Correct the value.",
+        ),
+        (
+            ["dac", "--rounds=50", "--set", "evaluation.every=51"],
+            "key 'evaluation.every' is 51, and the run has 50 rounds; expected at most as many, so that there is an "
+            "evaluation. Lower it, or leave it out: the run is evaluated at its end.",
+        ),
+        (
+            ["finite-game", "--set", "evaluation.every=10"],
+            "key 'evaluation.every' is 10, and grammar 'finite-game' has nothing to be judged by; expected grammar "
+            "'dac', or another of the library on data that comes with it. Leave out the key.",
+        ),
+        (
             ["elsewhere.toml"],
             "experiment 'elsewhere.toml' cannot be read: No such file or directory. "
             "Expected a TOML file; correct the path.",
@@ -308,6 +328,21 @@ def test_evaluating_what_is_no_run_folder(antiphon, place):
         "Name a folder that `antiphon run` has made."
     )
     refused(antiphon("evaluate", "elsewhere"), text, place)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (
+            ["--best"],
+            "{place}: expected a checkpoint with an evaluation during training, found none. Let a run make some (key "
+            "'evaluation.every'), or evaluate the newest checkpoint.",
+        ),
+    ],
+)
+def test_what_an_evaluation_cannot_show(antiphon, place, tiny_backprop, arguments, text):
+    assert antiphon("run", *tiny_backprop, "--out=mine").code == 0
+    refused(antiphon("evaluate", "mine", *arguments), text.format(place=repr(str(place / "mine/checkpoints"))), place)
 
 
 def test_evaluating_without_a_checkpoint(antiphon, place, tiny_backprop):
