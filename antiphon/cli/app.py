@@ -219,14 +219,21 @@ def evaluate_command(
     best: Annotated[
         bool, typer.Option("--best", help="The checkpoint with the best evaluation during training.")
     ] = False,
+    video: Annotated[Path | None, typer.Option(help="Film the first episode: .mp4 or .gif.")] = None,
     allow: Allowed = None,
 ) -> None:
     """Evaluate the newest checkpoint of a run, with fixed seeds or on held-out data."""
+    if video is not None:
+        from antiphon.output_file import check_output
+
+        check_output(video, (".mp4", ".gif"))
     from antiphon.cli.progress import tell_spread
     from antiphon.runs.evaluation import evaluate_folder
 
-    evaluation = evaluate_folder(folder, episodes, max_steps, allow or (), best=best)
+    evaluation = evaluate_folder(folder, episodes, max_steps, allow or (), best=best, video=video)
     console = screen()
+    if video is not None:
+        say(console, f"video: {video}")
     tell_spread(console, evaluation)
     say(console, evaluation.line)
 

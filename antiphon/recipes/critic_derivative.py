@@ -3,7 +3,7 @@
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.library.critic_derivative import critic_derivative
 from antiphon.recipes.common.recipe import Recipe
-from antiphon.recipes.dac import FIGURES, DacTable, evaluate, options, parts, scaled, settings
+from antiphon.recipes.dac import FIGURES, DacTable, evaluate, film, options, parts, scaled, settings
 
 
 def build(table: DacTable) -> Grammar:
@@ -22,6 +22,7 @@ RECIPE = Recipe(
     evaluate,
     settings=settings,
     figures=FIGURES,
+    film=film,
     scaled=scaled,
     suite="antiphon.checks.suites.critic_derivative:SUITE",
 )

@@ -1,6 +1,7 @@
 """Experiments with Deviator-Actor-Critic: continuous control in a Gymnasium environment."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
@@ -8,6 +9,7 @@ from pydantic import Field
 from antiphon.envs import nature
 from antiphon.envs.environment import Spaces, read_spaces, registered
 from antiphon.envs.returns import played_episodes
+from antiphon.envs.video import film_episode
 from antiphon.errors import ExperimentError
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
@@ -136,6 +138,18 @@ def evaluate(table: DacTable, evaluation: EvaluationTable, grammar: Grammar, sta
     return Evaluation("return", "episodes", tuple(returns), cut=cut)
 
 
+def film(
+    table: DacTable, evaluation: EvaluationTable, grammar: Grammar, states: Mapping[str, State], file: Path
+) -> None:
+    """Write a video of the first episode of an evaluation. states: the saved state of each player, by name.
+
+    Raises OracleError for an environment that renders no pictures, before it plays.
+    """
+    actor, seed = trained(grammar, "Actor", states), evaluation.first_seed
+    environment = _environment(table.environment)
+    film_episode(environment, actor, seed, file, keywords=table.keywords, max_steps=evaluation.max_steps)
+
+
 def settings(table: DacTable, round: int) -> Mapping[str, float]:
     """Return the standard deviation of the noise in the given round, for the metrics of a run."""
     return {"sigma": table.sigma.at(round)}
@@ -184,6 +198,7 @@ RECIPE = Recipe(
     evaluate,
     settings=settings,
     figures=FIGURES,
+    film=film,
     scaled=scaled,
     suite="antiphon.checks.suites.dac:SUITE",
 )

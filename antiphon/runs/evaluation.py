@@ -26,16 +26,18 @@ def evaluate_folder(
     allow: Iterable[str] | None = (),
     *,
     best: bool = False,
+    video: Path | None = None,
 ) -> Evaluation:
     """Evaluate a checkpoint of a run, on episodes or data that were not used in training.
 
     path: the run folder. episodes, max_steps: replace the settings of the experiment; None keeps them.
     allow: modules whose code the folder's experiment may name. Other modules are refused, because another person may
     have made the folder. None allows all. best: evaluate the checkpoint with the best evaluation during training, and
-    not the newest one.
+    not the newest one. video: also write a video of the first episode to this file, .mp4 or .gif.
     The result is deterministic.
-    Raises ExperimentError if `path` is no run folder, if it has no such checkpoint, or if the run cannot be evaluated
-    (a user's own grammar or data).
+    Raises ExperimentError if `path` is no run folder, if it has no such checkpoint, if the run cannot be evaluated (a
+    user's own grammar or data), or if a video is asked of a grammar without an environment. Raises OracleError if the
+    environment renders no pictures.
     """
     check_is_run(path)
     given = {"evaluation.episodes": episodes, "evaluation.max_steps": max_steps}
@@ -43,10 +45,14 @@ def evaluate_folder(
     experiment = read_experiment(path / EXPERIMENT, changes, allow=allow)
     what = f"{str(path)!r} is a run of {experiment.grammar!r} that has nothing to be judged by"
     judge = _judge(experiment, what, "Read its losses in metrics.jsonl, load its checkpoint with your own code.")
+    film = None if video is None else _camera(experiment)
     checkpoints = Checkpoints(path, experiment.checkpoint_folder)
     _, states = checkpoints.load(_best(checkpoints) if best else None)
     with _threads(experiment.threads):
-        return judge(experiment.evaluation, experiment.build(), states)
+        own = experiment.evaluation, experiment.build(), states
+        if film is not None:
+            film(*own, video)  # first, because it is refused where nothing can be filmed
+        return judge(*own)
 
 
 def check_evaluation(experiment: Experiment) -> None:
@@ -119,6 +125,20 @@ def _judge(experiment: Experiment, what: str, remedy: str) -> Callable[..., Eval
             f"{what}; expected grammar 'dac', or another of the library on data that comes with it. {remedy}"
         )
     return partial(recipe.evaluate, experiment.table)
+
+
+def _camera(experiment: Experiment) -> Callable[..., None]:
+    """Return the function (settings, grammar, states, file) that writes a video of an episode.
+
+    Raises ExperimentError if the grammar has no environment.
+    """
+    recipe = experiment.recipe
+    if recipe is None or recipe.film is None:
+        raise ExperimentError(
+            f"grammar {experiment.grammar!r} has no environment that could be filmed; expected one with an environment "
+            "of Gymnasium, such as 'dac' or 'critic-derivative'. Ask for no video."
+        )
+    return partial(recipe.film, experiment.table)
 
 
 def _best(checkpoints: Checkpoints) -> int:

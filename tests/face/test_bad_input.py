@@ -334,6 +334,15 @@ def test_evaluating_what_is_no_run_folder(antiphon, place):
     ("arguments", "text"),
     [
         (
+            ["--video=a.mp4"],
+            "grammar 'backprop' has no environment that could be filmed; expected one with an environment of "
+            "Gymnasium, such as 'dac' or 'critic-derivative'. Ask for no video.",
+        ),
+        (
+            ["--video=a.avi"],
+            "file 'a.avi' ends in .avi; expected one of .mp4, .gif. The ending chooses the format: change it.",
+        ),
+        (
             ["--best"],
             "{place}: expected a checkpoint with an evaluation during training, found none. Let a run make some (key "
             "'evaluation.every'), or evaluate the newest checkpoint.",

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from statistics import fmean, pstdev
 from typing import Any, Literal, TypeAlias
 
@@ -101,7 +102,7 @@ class Recipe:
     shipped: the values of the setting `data` that have a test split; empty if every experiment can be evaluated.
     settings: returns numbers that depend on the round, for the metrics.
     figures: by player, the quantities of its outputs to measure in each batch of rounds, by name: "mean", or "norm" (of
-    a row).
+    a row). film: plays one episode and writes it to a video file; None if the grammar has no environment.
     scaled: returns the settings for a network with the given number of layers, for scans of the key `layers`; None if
     not possible.
     suite: "module:name" of the test suite that `antiphon check` runs. Only that command imports it.
@@ -115,6 +116,7 @@ class Recipe:
     shipped: tuple[str, ...] = ()
     settings: Callable[[Any, int], Mapping[str, float]] = lambda table, round: {}
     figures: Mapping[str, Mapping[str, Quantity]] = field(default_factory=dict)
+    film: Callable[[Any, EvaluationTable, Grammar, Mapping[str, State], Path], None] | None = None
     scaled: Callable[[Any, int], Any] | None = None
     suite: str = ""
     variants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
