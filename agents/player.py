@@ -2,7 +2,7 @@
 parameters.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, final
 
 import torch
@@ -199,6 +199,22 @@ class Player:
                 "Send the response to that worker's AgentHost, or give this player a specification."
             )
         return self.host
+
+
+def refuse_shared(players: Mapping[str, Player]) -> None:
+    """Raise GrammarError if two players share a parameter or buffer.
+
+    On one worker, both agents would update it. On two workers, each player would have its own copy.
+    """
+    owners: dict[int, str] = {}
+    for name, player in players.items():
+        for held in (*player.module.parameters(), *player.module.buffers()):
+            other = owners.setdefault(id(held), name)
+            if other != name:
+                raise GrammarError(
+                    f"players {other!r} and {name!r} share parameters or buffers; expected each to have its own. "
+                    "Make the module inside the factory, or declare one player and ask it twice."
+                )
 
 
 def _make(name: str, factory: Factory, seed: int) -> nn.Module:

@@ -77,6 +77,11 @@ class TorchAgent:
         (group,) = self._optimizer.param_groups
         return {"optimizer": self._names[0]} | {key: _copy(value) for key, value in group.items() if key != "params"}
 
+    def report(self) -> Mapping[str, float]:
+        """Return the current learning rate as "lr", for the metrics of a run. Empty if the optimizer has none."""
+        rate = self._optimizer.param_groups[0].get("lr")
+        return {} if rate is None else {"lr": float(rate)}
+
     @staticmethod
     def joint_move(agents: Sequence["TorchAgent"]) -> Callable[[], object] | None:
         """Return a function that moves all agents with one step of one optimizer, with the bits of separate moves.

@@ -15,6 +15,7 @@ from antiphon.coordinator.checkpoint import Labels, Manifest
 from antiphon.coordinator.executor import Executor, Played
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.plan.assignment import Assignment, OnNonfinite, assign
+from antiphon.coordinator.plan.figures import Figure
 from antiphon.coordinator.plan.placement import Placement, spread
 from antiphon.coordinator.plan.staleness import Staleness
 from antiphon.coordinator.plan.step_order import OrderName
@@ -68,9 +69,9 @@ class Launched:
         """Run the next `rounds` rounds, and return their losses and other results. Blocks until they are done."""
         return self._executor.play(int(rounds))
 
-    def states(self) -> Mapping[str, State]:
-        """Return the state of each player, clone and oracle, by name."""
-        return self._executor.states()
+    def states(self, learned: bool = False) -> Mapping[str, State]:
+        """Return the state of each player, clone and oracle, by name. learned: only what an evaluation needs."""
+        return self._executor.states(learned)
 
     @typed
     def load(self, states: Mapping[str, State], round: Natural) -> None:
@@ -125,6 +126,7 @@ def launch(
     max_recoveries: Natural = 20,
     history: Path | str | None = None,
     on_nonfinite: OnNonfinite = "fail",
+    figures: tuple[Figure, ...] = (),
 ) -> Launched:
     """Make all players, oracles and losses of a grammar, ready to run rounds.
 
@@ -145,6 +147,7 @@ def launch(
     max_recoveries: how often in an hour a run on Ray continues from its last checkpoint, after a process has died or
     stalled. history: file of the run's history (`history.jsonl` of a run folder). For a resumed run, give its old file.
     on_nonfinite: what happens if a value of a round becomes NaN or infinite (docs/rounds.md, "NaN and infinity").
+    figures: numbers about players that each batch of rounds measures once, for its reports (`figures_of`).
     run: the run's name, unique on the cluster. address: address of a Ray cluster, or "local" to start Ray on this
     machine. Raises ExperimentError, ClusterError, VersionError, PlacementError, OracleError, AgentError or
     TransportError, and then leaves nothing running.
@@ -152,7 +155,7 @@ def launch(
     name = run or f"{grammar.name}-{uuid.uuid4().hex[:8]}"
     apart = placement or (spread(grammar) if executor == "ray" else None)
     plan: Any = {"order": order, "microbatches": microbatches, "staleness": staleness}  # Any: of several types
-    plan |= {"record": record, "on_nonfinite": on_nonfinite}
+    plan |= {"record": record, "on_nonfinite": on_nonfinite, "figures": figures}
     assignment = assign(grammar, agents, placement=apart, seed=seed, threads=threads, **plan)
     if executor == "inline":
         return _inline(assignment, name, deadline)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, TypeVar
 
 from antiphon.coordinator.checkpoint import Labels, Manifest
+from antiphon.coordinator.gauges import merged
 from antiphon.coordinator.plan.assignment import Assignment
 from antiphon.coordinator.recording import Recording
 from antiphon.coordinator.statistics import Nonfinite, Skipped, WorkerStatistics
@@ -74,7 +75,7 @@ class Played:
                 for each in statistics
                 for name, (at, values) in each.losses.items()
             },
-            reports={name: report for each in statistics for name, report in each.reports.items()},
+            reports=merged(*(each.reports for each in statistics)),
             seconds={each.worker: each.seconds for each in statistics},
             waiting={each.worker: each.waiting for each in statistics},
             messages={number: len(at) for each in statistics for number, at in each.sent.items()},
@@ -129,10 +130,11 @@ class Executor(Protocol):
         """
         ...
 
-    def states(self) -> Mapping[str, State]:
+    def states(self, learned: bool = False) -> Mapping[str, State]:
         """Return the states of all players (with their agents), clones and oracles, by name.
 
-        The run must be between two rounds.
+        learned: only what an evaluation needs: no clones, and of an oracle only what its method `learned` returns, if
+        it has one. The run must be between two rounds.
         """
         ...
 

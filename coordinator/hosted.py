@@ -14,7 +14,7 @@ from torch.distributed.device_mesh import DeviceMesh
 
 from antiphon.agents.clone import Clone
 from antiphon.agents.past_parameters import PastParameters
-from antiphon.agents.player import Player
+from antiphon.agents.player import Player, refuse_shared
 from antiphon.agents.specification import AgentSpecification
 from antiphon.coordinator.devices import CPU, generators, operator_on
 from antiphon.coordinator.heap import keep_freed_memory
@@ -25,7 +25,7 @@ from antiphon.coordinator.plan.schedule import Schedule
 from antiphon.coordinator.plan.steps import Part, Query, Respond, Share
 from antiphon.coordinator.streams import Begin, beginning, draws_from_torch_alone, is_of_antiphon
 from antiphon.coordinator.values import digest
-from antiphon.errors import FOREIGN, AntiphonError, GrammarError, OracleError, ProtocolError, unstopped
+from antiphon.errors import FOREIGN, AntiphonError, OracleError, ProtocolError, unstopped
 from antiphon.grammars.oracle import Box, Oracle, State
 from antiphon.grammars.query import CloneDeclaration, Kind, NamedOracle, Node, PlayerDeclaration
 from antiphon.grammars.response import Map, Product, ResponseNode
@@ -63,7 +63,7 @@ class Hosted:
         self._operators: dict[tuple[str, Share | None], Operator] = {}
         self._round = 0
         self.torch_alone = True  # whether all code begun here draws from torch's streams alone
-        _refuse_shared(self.players)
+        refuse_shared(self.players)
 
     def of_turn(self, turn: int) -> "Hosted":
         """Return a view of the same objects for the rounds r with r = `turn` modulo the number of rounds in flight.
@@ -193,18 +193,17 @@ class Hosted:
         for operator in self._operators.values():
             operator.forget()
 
-    def state(self) -> dict[str, State]:
+    def state(self, learned: bool = False) -> dict[str, State]:
         """Return copies of the states of this worker's players, agents, clones and oracles, by name, on the CPU.
 
         The first replica of a worker returns all states, the other replicas return an empty dict. If players are
-        sharded, this is a collective call: all of their replicas must make it together.
+        sharded, this is a collective call: all of their replicas must make it together. learned: see `Executor.states`.
         """
         first = self.worker in dict(self._assignment.placement.workers)
-        asked = {name: each for name, each in self._stateful().items() if first or name in self._sharded}
+        found = {name: each for name, each in self._stateful().items() if first or name in self._sharded}
+        asked = {name: state for name, each in found.items() if (state := _learned(each) if learned else each.state)}
         # A copy: code of a user may return tensors that it goes on to change.
-        states = {
-            name: map_tensors(each.state(), lambda value: value.to(CPU, copy=True)) for name, each in asked.items()
-        }
+        states = {name: map_tensors(state(), lambda value: value.to(CPU, copy=True)) for name, state in asked.items()}
         return states if first else {}
 
     @property
@@ -261,9 +260,13 @@ class Hosted:
         return {**self.players, **apart, **past, **self.clones, **self.oracles}
 
     def report(self) -> dict[str, dict[str, float]]:
-        """Return the numbers that each oracle and agent reports, by oracle and player. Empty reports are left out."""
-        players = {**self.players, **self.agents}.items()
-        asked = {**self.oracles, **{name: player.host for name, player in players if player.host}}
+        """Return the numbers that each oracle and agent reports, by oracle and player. Empty reports are left out.
+
+        The torch agents, which work in place, are asked only if the assignment asks for figures.
+        """
+        hosts = {name: player.host for name, player in {**self.players, **self.agents}.items() if player.host}
+        told = {name: host for name, host in hosts.items() if self._assignment.figures or not host.in_place}
+        asked = {**self.oracles, **told}
         reports = {name: dict(each.report()) for name, each in asked.items()}
         return {name: report for name, report in reports.items() if report}
 
@@ -372,20 +375,9 @@ class Hosted:
         return ask
 
 
-def _refuse_shared(players: Mapping[str, Player]) -> None:
-    """Raise GrammarError if two players share a parameter or buffer.
-
-    On one worker, both agents would update it. On two workers, each player would have its own copy.
-    """
-    owners: dict[int, str] = {}
-    for name, player in players.items():
-        for held in (*player.module.parameters(), *player.module.buffers()):
-            other = owners.setdefault(id(held), name)
-            if other != name:
-                raise GrammarError(
-                    f"players {other!r} and {name!r} share parameters or buffers; expected each to have its own. "
-                    "Make the module inside the factory, or declare one player and ask it twice."
-                )
+def _learned(stateful: Player | Clone | Oracle | PastParameters) -> Callable[[], State] | None:
+    """Return the method that returns what an evaluation needs; None if it needs nothing of this object."""
+    return stateful.state if isinstance(stateful, Player) else getattr(stateful, "learned", None)
 
 
 def _shares(schedule: Schedule, worker: str) -> Mapping[str, Share]:

@@ -133,11 +133,11 @@ class InlineExecutor:
         audit(self.assignment.schedule, statistics, first, rounds)
         return Played.of(statistics, first + rounds, rounds)
 
-    def states(self) -> Mapping[str, State]:
-        """Return the state of every player, agent, clone and oracle, by name."""
+    def states(self, learned: bool = False) -> Mapping[str, State]:
+        """Return the state of every player, agent, clone and oracle, by name. learned: see `Executor.states`."""
         self._boundary.check("return its states")
         with self._own_process():
-            return {name: state for hosted in self._hosted.values() for name, state in hosted.state().items()}
+            return {name: state for hosted in self._hosted.values() for name, state in hosted.state(learned).items()}
 
     def modules(self) -> Mapping[str, nn.Module]:
         """Return the torch module of each player and clone, by name. The caller must not change the modules."""

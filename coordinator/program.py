@@ -14,6 +14,7 @@ from antiphon.agents.shards import is_sharded
 from antiphon.coordinator.brake import Brake
 from antiphon.coordinator.devices import operator_on
 from antiphon.coordinator.entries import Cursor, Entry, Play
+from antiphon.coordinator.gauges import Gauges
 from antiphon.coordinator.hosted import Hosted
 from antiphon.coordinator.moves import moves_of
 from antiphon.coordinator.nonfinite import FiniteCheck, RoundCheck
@@ -61,11 +62,10 @@ class LocalProgram:
         self._parts: dict[int, tuple[Tensor, ...]] = {}
         self._uses: Counter[int] = Counter()
         self._unused: dict[int, int] = {}
-        self._beside = beside
-        own = (beside._moves, []) if beside else moves_of(actions, assignment.agents, hosted.agent_of)
-        self._moves, self._joints = own
+        self._beside, self._gauges = beside, beside._gauges if beside else Gauges(assignment)
+        moves = (beside._moves, []) if beside else moves_of(actions, assignment.agents, hosted.agent_of)
+        (self._moves, self._joints), self._actions = moves, actions
         self.begin()
-        self._actions = actions
         self.finite = FiniteCheck(assignment, hosted, self._values, self._key, actions, beside and beside.finite)
         self._plays = [self.finite.checked(action, self._compile(action)) for action in actions]
         if not keep and any(action.microbatch is not None for action in actions):
@@ -120,7 +120,7 @@ class LocalProgram:
         """Wait until all sent messages have left, and return the statistics of the batch."""
         self.cursor.at = self.noted[0], -1
         self._channel.settle()
-        self._statistics.reports = self._hosted.report()
+        self._statistics.reports = self._gauges.added(self._hosted.report())
         self._statistics.digests = self._hosted.digests()
         self._statistics.nonfinite = self.finite.taken()
         self._statistics.seconds = time.perf_counter() - self._started
@@ -142,7 +142,7 @@ class LocalProgram:
             steps.Collect: self._collect,
             steps.Vote: self.finite.vote,
         }
-        return compilers[type(action)](action)
+        return self._gauges.around(action, compilers[type(action)](action), lambda slot: self._values[self._key(slot)])
 
     def _drop_early(self) -> None:
         for position, action in enumerate(self._actions):

@@ -166,9 +166,12 @@ class Worker:
             self._mailbox.fail(error)  # no caller reads this call's result: the reader of mail gets the error
 
     @ray.method(concurrency_group="play")
-    def states(self) -> dict[str, State]:
-        """Return the states of this worker's players, agents, clones and oracles, by name."""
-        return self._hosts().state()
+    def states(self, learned: bool = False) -> dict[str, State]:
+        """Return the states of this worker's players, agents, clones and oracles, by name.
+
+        learned: see `Executor.states`.
+        """
+        return self._hosts().state(learned)
 
     @ray.method(concurrency_group="play")
     def cut(self) -> tuple[str, ...]:

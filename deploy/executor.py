@@ -122,10 +122,10 @@ class RayExecutor:
             raise interrupt
         return played
 
-    def states(self) -> Mapping[str, Any]:
-        """Return the states of all players, oracles and clones, by name."""
+    def states(self, learned: bool = False) -> Mapping[str, Any]:
+        """Return the states of all players, oracles and clones, by name. learned: see `Executor.states`."""
         self._boundary.check("return its states")
-        found = self._of_workers("return their states", lambda worker: worker.states.remote())
+        found = self._of_workers("return their states", lambda worker: worker.states.remote(learned))
         return {name: state for states in found.values() for name, state in states.items()}
 
     def load(self, states: Mapping[str, Any], round: int) -> None:

@@ -82,9 +82,9 @@ class RecoveringExecutor:
             self._settle()
         return self._surely(lambda: self._executor.play(rounds))
 
-    def states(self) -> Mapping[str, Any]:
-        """Return the states of all players, oracles and clones, by name."""
-        return self._surely(self._executor.states)
+    def states(self, learned: bool = False) -> Mapping[str, Any]:
+        """Return the states of all players, oracles and clones, by name. learned: see `Executor.states`."""
+        return self._surely(lambda: self._executor.states(learned))
 
     def load(self, states: Mapping[str, Any], round: int) -> None:
         """Load states that `states` returned, by name. round: the next round to play."""

@@ -47,8 +47,11 @@ class Copies(Protocol):
         """Begin an episode in every copy, copy i with the seed `seed + i`. Returns the first observations."""
         ...
 
-    def begin_step(self, actions: Sequence[np.ndarray] | np.ndarray) -> None:
-        """Begin one step in every copy, with one action each. Does not wait for the copies."""
+    def begin_step(self, actions: Sequence[np.ndarray] | np.ndarray, cut: np.ndarray) -> None:
+        """Begin one step in every copy, with one action each. Does not wait for the copies.
+
+        cut: whether the episode of each copy ends after this step, whatever the environment says, (envs,).
+        """
         ...
 
     def end_step(self) -> list[Advance]:
@@ -72,19 +75,22 @@ class Together:
         with ExitStack() as stack:  # if a copy cannot be made, those before are closed
             self._copies = [stack.enter_context(closing(make(name, keywords))) for _ in range(count)]
             self._open = stack.pop_all()
-        self._actions: Sequence[np.ndarray] | np.ndarray = ()
+        self._orders: list[tuple[np.ndarray, bool]] = []
 
     def reset(self, seed: int) -> list[np.ndarray]:
         """Begin an episode in every copy, copy i with the seed `seed + i`. Returns the first observations."""
         return [copy.reset(seed + index) for index, copy in enumerate(self._copies)]
 
-    def begin_step(self, actions: Sequence[np.ndarray] | np.ndarray) -> None:
-        """Store one action for each copy. The copies make the step in `end_step`, because they run in this process."""
-        self._actions = actions
+    def begin_step(self, actions: Sequence[np.ndarray] | np.ndarray, cut: np.ndarray) -> None:
+        """Store one action for each copy, and whether its episode is cut after the step, (envs,).
+
+        The copies make the step in `end_step`, because they run in this process.
+        """
+        self._orders = list(zip(actions, cut.tolist(), strict=True))
 
     def end_step(self) -> list[Advance]:
         """Make the step that was begun in every copy, and return the results."""
-        return [advance(copy, action) for copy, action in zip(self._copies, self._actions, strict=True)]
+        return [advance(copy, *order) for copy, order in zip(self._copies, self._orders, strict=True)]
 
     def repeat(self, episodes: Sequence[Saved]) -> list[Repeated]:
         """Repeat a saved episode in every copy, or begin a new one where that fails. See `FlatEnvironment.repeat`."""
@@ -95,10 +101,10 @@ class Together:
         self._open.close()
 
 
-def advance(environment: FlatEnvironment, action: np.ndarray) -> Advance:
-    """Make one step of an environment, and reset it if the episode ended."""
+def advance(environment: FlatEnvironment, action: np.ndarray, cut: bool) -> Advance:
+    """Make one step of an environment, and reset it if the episode ended, or if `cut` is true."""
     after, reward, terminated, truncated = environment.step(action)
-    if not (terminated or truncated):
+    if not (terminated or truncated or cut):
         return Advance(after, after, reward, terminated, truncated)
     beginning = environment.beginning()
     return Advance(after, environment.reset(), reward, terminated, truncated, beginning)

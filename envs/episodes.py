@@ -1,5 +1,7 @@
 """Returns and lengths of episodes, summed up while they are played."""
 
+from collections import deque
+from collections.abc import Mapping
 from typing import final
 
 import numpy as np
@@ -7,41 +9,59 @@ import torch
 
 from antiphon.grammars.oracle import State
 
+AVERAGED = 100
+"""Largest number of episodes, the newest ones, over which returns and lengths are averaged."""
+
 
 @final
 class Episodes:
     """Sums up rewards and steps of the current episode of each of `envs` copies.
 
-    It keeps the return and the length of each episode that ended since the last report.
+    It counts all episodes, and keeps the return and the length of the newest `AVERAGED` ones.
     """
 
     def __init__(self, envs: int) -> None:
         self._returns, self._lengths = np.zeros(envs), np.zeros(envs)
-        self._ended: list[tuple[float, float]] = []
+        self._recent: deque[tuple[float, float]] = deque(maxlen=AVERAGED)
+        self._count = self._newest = 0
 
-    def count(self, reward: np.ndarray, done: np.ndarray) -> None:
-        """Add one step of every copy. reward: (envs,). done: whether the episode ended with this step, (envs,)."""
+    def count(self, reward: np.ndarray, ended: np.ndarray, cut: np.ndarray, env_steps: int) -> None:
+        """Add one step of every copy.
+
+        reward: (envs,). ended: whether the environment ended the episode with this step, (envs,). cut: whether the
+        episode was cut after this step by another hand, (envs,). Its return is partial, and is not counted. env_steps:
+        number of steps of all copies so far.
+        """
         self._returns += reward
         self._lengths += 1
-        if done.any():
-            self._ended.extend(zip(self._returns[done].tolist(), self._lengths[done].tolist(), strict=True))
-            self._returns[done] = self._lengths[done] = 0
+        over = ended | cut
+        if over.any():
+            self._recent.extend(zip(self._returns[ended].tolist(), self._lengths[ended].tolist(), strict=True))
+            if ended.any():
+                self._count, self._newest = self._count + int(ended.sum()), env_steps
+            self._returns[over] = self._lengths[over] = 0
 
     def state(self) -> State:
-        """Return sums of the current episodes, and returns and lengths of those that ended since the last report."""
+        """Return sums of the current episodes, the number of all episodes, and returns and lengths of the newest."""
         sums = {"returns": torch.from_numpy(self._returns.copy()), "lengths": torch.from_numpy(self._lengths.copy())}
-        return {**sums, "ended": list(self._ended)}
+        return {**sums, "recent": list(self._recent), "count": self._count, "newest": self._newest}
 
     def load(self, state: State, anew: np.ndarray) -> None:
         """Continue from a saved state. anew: whether a new episode began instead of the saved one, (envs,)."""
         self._returns, self._lengths = state["returns"].numpy().copy(), state["lengths"].numpy().copy()
         self._returns[anew] = self._lengths[anew] = 0
-        self._ended = list(state["ended"])
+        self._recent = deque(state["recent"], maxlen=AVERAGED)
+        self._count, self._newest = state["count"], state["newest"]
 
-    def report(self) -> dict[str, float]:
-        """Return the number of episodes since the last report and, unless it is 0, their mean return and length."""
-        ended, self._ended = self._ended, []
-        if not ended:
+    def report(self, env_steps: int) -> Mapping[str, float]:
+        """Return the number of episodes so far, and the mean return and length of the newest `AVERAGED` of them.
+
+        "averaged_episodes" is the number of episodes in the means, and "return_age" the number of steps of all copies
+        since the newest of them ended. Without an ended episode, only their number (0) is returned. env_steps: number
+        of steps of all copies so far.
+        """
+        if not self._recent:
             return {"episodes": 0}
-        mean_return, mean_length = np.mean(ended, axis=0).tolist()
-        return {"episodes": len(ended), "episode_return": mean_return, "episode_length": mean_length}
+        mean_return, mean_length = np.mean(self._recent, axis=0).tolist()
+        means = {"episode_return": mean_return, "episode_length": mean_length, "averaged_episodes": len(self._recent)}
+        return {"episodes": self._count, **means, "return_age": env_steps - self._newest}

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from antiphon.envs.copies import Saved, Together
-from antiphon.envs.environment import Keywords, Name, make, read_spaces, title
+from antiphon.envs.environment import Keywords, Name, Spaces, make, read_spaces, title
 from antiphon.envs.episodes import Episodes
 from antiphon.envs.processes import Apart
 from antiphon.envs.repeating import Histories
@@ -44,6 +44,7 @@ def nature(
     vectorization: Vectorization = "sync",
     deadline: Seconds = 60.0,
     overlap: bool = False,
+    stagger: Natural = 0,
     symbol: str = "batch",
     envs_symbol: str = "envs",
 ) -> OracleDeclaration:
@@ -52,6 +53,8 @@ def nature(
     id: a name registered in Gymnasium; "module:id" if importing the module registers it; or a class or function that
     makes an environment. keywords: keyword arguments of its constructor. vectorization: "async" runs each copy in its
     own process. Each process must answer within `deadline` seconds. overlap: learn while the environments step.
+    stagger: the first episode of copy i is cut after `stagger * i // envs` steps, so that the copies do not end their
+    episodes together. Choose the length of an episode. 0 cuts no episode.
 
     Questions; all tensors are float32:
     observe() -> s. It returns the observations, (envs, observation).
@@ -71,12 +74,7 @@ def nature(
     """
     check_capacity(title(id), capacity, envs)
     spaces = read_spaces(id, keywords)
-    if math.prod(spaces.picture) >= PICTURE:
-        warnings.warn(
-            f"{title(id)} observes a picture of shape {spaces.picture}, which is flattened to "
-            f"{math.prod(spaces.picture)} numbers, unscaled. Wrap it to observe features, or a small scaled picture.",
-            stacklevel=2,
-        )
+    _warn_of_pictures(title(id), spaces)
     factory = Factory.of(
         Nature,
         id,
@@ -89,9 +87,19 @@ def nature(
         vectorization=vectorization,
         deadline=deadline,
         overlap=overlap,
+        stagger=stagger,
     )
     questions = replay_questions(spaces.observation, spaces.action, Batch(envs_symbol), Batch(symbol))
     return OracleDeclaration(factory, questions, ((envs_symbol, envs), (symbol, batch)))
+
+
+def _warn_of_pictures(who: str, spaces: Spaces) -> None:
+    if math.prod(spaces.picture) >= PICTURE:
+        warnings.warn(
+            f"{who} observes a picture of shape {spaces.picture}, which is flattened to "
+            f"{math.prod(spaces.picture)} numbers, unscaled. Wrap it to observe features, or a small scaled picture.",
+            stacklevel=3,
+        )
 
 
 @final
@@ -124,6 +132,7 @@ class Nature:
         vectorization: Vectorization,
         deadline: float,
         overlap: bool,
+        stagger: int = 0,
         seed: int,
     ) -> None:
         self._who, self._envs, self._batch, self._overlap, self._seed = title(id), envs, batch, overlap, seed
@@ -139,6 +148,7 @@ class Nature:
         # Separate streams: 1 for the actions of the warm-up, 2 for draws from the replay, 3 for the seeds of resets.
         self._warmup_draws, self._replay_draws = Draws(at_round(seed, 1)), Draws(at_round(seed, 2))
         self._episodes = Episodes(envs)
+        self._cuts = stagger * np.arange(envs) // envs  # of the first episodes; none is cut after 0 steps
         try:
             self._observed = self._reset()
         except BaseException:
@@ -178,11 +188,12 @@ class Nature:
             self._begin_step(state["underway"].numpy().copy())
 
     def report(self) -> Mapping[str, float]:
-        """Return the mean unscaled return and mean length of episodes since the last report, and the number of steps
-        so far.
+        """Return the numbers of episodes, of steps and of stored transitions so far, and the mean unscaled return and
+        length of the newest episodes. See `Episodes.report`.
         """
         anew = {"begun_anew": self._begun_anew} if self._begun_anew else {}
-        return {**self._episodes.report(), "env_steps": self._env_steps, **anew}
+        counts = {"env_steps": self._env_steps, "replay_size": len(self._replay)}
+        return {**self._episodes.report(self._env_steps), **counts, **anew}
 
     def close(self) -> None:
         """Close the environments, and end their processes if the vectorization is "async"."""
@@ -196,7 +207,8 @@ class Nature:
         return self._told
 
     def _begin_step(self, units: np.ndarray) -> None:
-        self._copies.begin_step(self._actions.to_box(units))
+        self._cut = self._cuts == self._env_steps // self._envs + 1
+        self._copies.begin_step(self._actions.to_box(units), self._cut)
         self._underway = units
 
     def _arrive(self) -> None:
@@ -207,8 +219,9 @@ class Nature:
         after, observed, *rest, beginnings = zip(*self._copies.end_step(), strict=True)
         reward, terminated, truncated = map(np.array, rest)
         self._env_steps += self._envs
-        scaled, done = self._scaled(reward), terminated | truncated
-        self._episodes.count(reward, done)
+        scaled, ended = self._scaled(reward), terminated | truncated
+        done = ended | self._cut
+        self._episodes.count(reward, ended, self._cut, self._env_steps)
         self._histories.add(units, done.tolist(), beginnings)
         columns = units, scaled, _rows(after), terminated.astype(np.float32)
         self._replay.store(self._observed, *map(torch.from_numpy, columns))

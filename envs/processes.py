@@ -51,12 +51,13 @@ class Apart:
             self._begin()
         return self._ask("reset", [seed + index for index in range(self._count)])
 
-    def begin_step(self, actions: Sequence[np.ndarray] | np.ndarray) -> None:
+    def begin_step(self, actions: Sequence[np.ndarray] | np.ndarray, cut: np.ndarray) -> None:
         """Begin one step in every copy, with one action each, without waiting.
 
+        cut: whether the episode of each copy ends after this step, whatever the environment says, (envs,).
         Raises OracleError for a copy that died.
         """
-        self._send("step", actions)
+        self._send("step", list(zip(actions, cut.tolist(), strict=True)))
 
     def end_step(self) -> list[Advance]:
         """Wait until every copy has made the step that was begun, and return the results.
@@ -115,7 +116,7 @@ class Apart:
         self._send(command, values, deadline)
         return self._receive(command)
 
-    def _send(self, command: str, values: Sequence[Any] | np.ndarray, deadline: float | None = None) -> None:
+    def _send(self, command: str, values: Sequence[Any], deadline: float | None = None) -> None:
         # Any: what the command takes
         if self._busy:
             raise OracleError(
@@ -201,7 +202,7 @@ def _serve(pipe: Connection, made: CloudpickleWrapper, index: int) -> None:
 
 _COMMANDS: dict[str, Any] = {  # Any: they take and answer different things
     "reset": lambda environment, seed: environment.reset(seed),
-    "step": advance,
+    "step": lambda environment, order: advance(environment, *order),
     "repeat": lambda environment, episode: environment.repeat(*episode),
 }
 

@@ -216,13 +216,24 @@ def evaluate_command(
     folder: Annotated[Path, typer.Argument(help="A run folder.")],
     episodes: Annotated[int | None, typer.Option(min=1, help="How many episodes; each has its own seed.")] = None,
     max_steps: Annotated[int | None, typer.Option(min=1, help="Maximum number of steps of an episode.")] = None,
+    best: Annotated[
+        bool, typer.Option("--best", help="The checkpoint with the best evaluation during training.")
+    ] = False,
+    video: Annotated[Path | None, typer.Option(help="Film the first episode: .mp4 or .gif.")] = None,
     allow: Allowed = None,
 ) -> None:
     """Evaluate the newest checkpoint of a run, with fixed seeds or on held-out data."""
+    if video is not None:
+        from antiphon.output_file import check_output
+
+        check_output(video, (".mp4", ".gif"))
     from antiphon.cli.progress import tell_spread
     from antiphon.runs.evaluation import evaluate_folder
 
-    evaluation, console = evaluate_folder(folder, episodes, max_steps, allow or ()), screen()
+    evaluation = evaluate_folder(folder, episodes, max_steps, allow or (), best=best, video=video)
+    console = screen()
+    if video is not None:
+        say(console, f"video: {video}")
     tell_spread(console, evaluation)
     say(console, evaluation.line)
 

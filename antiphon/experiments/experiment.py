@@ -9,6 +9,7 @@ from pydantic import Field, create_model
 
 from antiphon.agents.specification import AgentSpecification
 from antiphon.coordinator.plan.assignment import OnNonfinite, assign
+from antiphon.coordinator.plan.figures import figures_of
 from antiphon.coordinator.plan.placement import Placement, together
 from antiphon.coordinator.plan.schedule import Schedule
 from antiphon.coordinator.plan.step_order import OrderName
@@ -36,7 +37,8 @@ class Experiment(Table):
     checkpoint_every, checkpoint_every_seconds: rounds and seconds after which a checkpoint is written, whichever comes
     first. checkpoint_folder: where, as an address of fsspec; empty is the run folder. keep_checkpoints: number of
     newest checkpoints to keep. keep_best: name of a metric whose best checkpoint is kept too, such as "losses/Loss".
-    best_is: whether its best value is the lowest or the highest.
+    best_is: whether its best value is the lowest or the highest. With `evaluation.every`, the checkpoint with the best
+    evaluation during training is kept as well.
     on_nonfinite: what happens if a value becomes NaN or infinite. "fail" ends the run. "skip-round" leaves out all
     moves of that round. "clip" replaces the value by a finite number. "warn" goes on with it. See docs/rounds.md.
     agent: settings of every player's agent (optimizer). players: settings that differ for single players, by name.
@@ -136,7 +138,11 @@ class Experiment(Table):
     def launch(
         self, grammar: Grammar, agents: Mapping[str, AgentSpecification], placement: Placement | None, **more: Any
     ) -> Launched:  # Any: further arguments of `launch`
-        """Launch the grammar with this experiment's executor, transport, seed, threads, step order and deadline."""
+        """Launch the grammar with this experiment's executor, transport, seed, threads, step order and deadline.
+
+        The reports of players get the figures that the recipe names, and the norms of gradients.
+        """
+        figures = figures_of(grammar, self.recipe.figures if self.recipe else {})
         return launch(
             grammar,
             agents,
@@ -152,6 +158,7 @@ class Experiment(Table):
             on_nonfinite=self.on_nonfinite,
             checksum=self.checksum,
             max_recoveries=self.max_recoveries,
+            figures=figures,
             **more,
         )
 

@@ -1,9 +1,10 @@
 """Experiments with the critic-derivative grammar: Actor receives the derivative of Critic's value in the action."""
 
+from dataclasses import replace
+
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.library.critic_derivative import critic_derivative
-from antiphon.recipes.common.recipe import Recipe
-from antiphon.recipes.dac import DacTable, evaluate, options, parts, scaled, settings
+from antiphon.recipes.dac import RECIPE as DAC, DacTable, options, parts
 
 
 def build(table: DacTable) -> Grammar:
@@ -15,12 +16,4 @@ def build(table: DacTable) -> Grammar:
     return critic_derivative(world, wind, actor, critic, **options(table))
 
 
-RECIPE = Recipe(
-    "critic-derivative",
-    DacTable,
-    build,
-    evaluate,
-    settings=settings,
-    scaled=scaled,
-    suite="antiphon.checks.suites.critic_derivative:SUITE",
-)
+RECIPE = replace(DAC, name="critic-derivative", build=build, suite="antiphon.checks.suites.critic_derivative:SUITE")

@@ -1,6 +1,7 @@
 """Experiments with Deviator-Actor-Critic: continuous control in a Gymnasium environment."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
@@ -8,6 +9,7 @@ from pydantic import Field
 from antiphon.envs import nature
 from antiphon.envs.environment import Spaces, read_spaces, registered
 from antiphon.envs.returns import played_episodes
+from antiphon.envs.video import film_episode
 from antiphon.errors import ExperimentError
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
@@ -16,7 +18,7 @@ from antiphon.grammars.library.networks import Policy, StateAction
 from antiphon.grammars.oracle import OracleDeclaration, State
 from antiphon.oracles import Annealing, gaussian
 from antiphon.plugins import ENVIRONMENTS, find, installed
-from antiphon.recipes.common.recipe import Evaluation, Recipe, deepened, trained
+from antiphon.recipes.common.recipe import Evaluation, Quantity, Recipe, deepened, trained
 from antiphon.recipes.common.tables import Arguments, Count, EvaluationTable, Fraction, Index, Positive, Seconds, Table
 
 
@@ -37,6 +39,8 @@ class DacTable(Table):
     sigma_end within sigma_rounds rounds.
     deadline: seconds that a step may take with vectorization "async".
     overlap: whether an environment step runs during the rest of the round, and ends at the next observation.
+    stagger: the first episode of copy i is cut after stagger * i // envs steps, so that the copies do not end their
+    episodes together. Choose the length of an episode; 0 cuts none.
     """
 
     environment: str = "Pendulum-v1"
@@ -59,6 +63,7 @@ class DacTable(Table):
     vectorization: Literal["sync", "async"] = "sync"
     deadline: Seconds = 60.0
     overlap: bool = False
+    stagger: Index = 0
 
     @property
     def sigma(self) -> Annealing:
@@ -93,6 +98,7 @@ def parts(table: DacTable) -> tuple[OracleDeclaration, OracleDeclaration, Factor
         vectorization=table.vectorization,
         deadline=table.deadline,
         overlap=table.overlap,
+        stagger=table.stagger,
     )
     state, action, widths = spaces.observation, spaces.action, tuple(table.widths)
     return (
@@ -130,6 +136,18 @@ def evaluate(table: DacTable, evaluation: EvaluationTable, grammar: Grammar, sta
         max_steps=evaluation.max_steps,
     )
     return Evaluation("return", "episodes", tuple(returns), cut=cut)
+
+
+def film(
+    table: DacTable, evaluation: EvaluationTable, grammar: Grammar, states: Mapping[str, State], file: Path
+) -> None:
+    """Write a video of the first episode of an evaluation. states: the saved state of each player, by name.
+
+    Raises OracleError for an environment that renders no pictures, before it plays.
+    """
+    actor, seed = trained(grammar, "Actor", states), evaluation.first_seed
+    environment = _environment(table.environment)
+    film_episode(environment, actor, seed, file, keywords=table.keywords, max_steps=evaluation.max_steps)
 
 
 def settings(table: DacTable, round: int) -> Mapping[str, float]:
@@ -170,6 +188,17 @@ def _head(spaces: Spaces) -> dict[str, tuple[float, ...]]:
     return {"low": spaces.low, "high": spaces.high}
 
 
+FIGURES: Mapping[str, Mapping[str, Quantity]] = {"Critic": {"mean_q": "mean"}, "Deviator": {"norm_of_g": "norm"}}
+"""Critic's mean value, and the mean length of Deviator's slope, over a replayed batch."""
+
 RECIPE = Recipe(
-    "dac", DacTable, build, evaluate, settings=settings, scaled=scaled, suite="antiphon.checks.suites.dac:SUITE"
+    "dac",
+    DacTable,
+    build,
+    evaluate,
+    settings=settings,
+    figures=FIGURES,
+    film=film,
+    scaled=scaled,
+    suite="antiphon.checks.suites.dac:SUITE",
 )

@@ -14,7 +14,7 @@ from antiphon.grammars.library.dac_bandit import dac_bandit
 from antiphon.grammars.library.networks import StateAction
 from antiphon.grammars.oracle import State
 from antiphon.oracles import Annealing, gaussian
-from antiphon.recipes.common.recipe import Evaluation, Recipe, trained
+from antiphon.recipes.common.recipe import LOWEST, Evaluation, Recipe, trained
 from antiphon.recipes.common.tables import Count, EvaluationTable, Index, Positive, Table
 
 
@@ -65,7 +65,9 @@ def evaluate(
     """Compute the error of the trained Actor's action in each coordinate, in per cent of the best action."""
     with torch.no_grad():
         played = trained(grammar, "Actor", states)(torch.ones(1, 1)).squeeze(0)
-    return Evaluation("distance", "coordinates", tuple((100 * (played - TARGET).abs() / TARGET).tolist()), " %")
+    return Evaluation(
+        "distance", "coordinates", tuple((100 * (played - TARGET).abs() / TARGET).tolist()), " %", goal=LOWEST
+    )
 
 
 def settings(table: DacBanditTable, round: int) -> Mapping[str, float]:

@@ -15,7 +15,7 @@ from antiphon.grammars.oracle import State
 from antiphon.oracles import gaussian, uniform
 from antiphon.recipes.common.data import DataTable, example_of
 from antiphon.recipes.common.images import SHIPPED, environment, held_out
-from antiphon.recipes.common.recipe import Evaluation, Recipe, trained
+from antiphon.recipes.common.recipe import LOWEST, Evaluation, Recipe, trained
 from antiphon.recipes.common.tables import Count, EvaluationTable
 from antiphon.recipes.common.two_sample import squared_discrepancy
 
@@ -55,7 +55,7 @@ def evaluate(
     """
     real = held_out(table.data, False, "no")
     found = squared_discrepancy(real, made(table, grammar, states, len(real), evaluation.first_seed))
-    return Evaluation("discrepancy from real images", "samples", (1000.0 * found,), " / 1000")
+    return Evaluation("discrepancy from real images", "samples", (1000.0 * found,), " / 1000", goal=LOWEST)
 
 
 def made(table: DiffusionTable, grammar: Grammar, states: Mapping[str, State], count: int, seed: int) -> Tensor:

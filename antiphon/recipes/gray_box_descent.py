@@ -1,5 +1,6 @@
 """Experiments with gray-box descent: a point moves along the gradient of a function to the function's optimum."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,7 +17,7 @@ from antiphon.grammars.oracle import State
 from antiphon.grammars.types import EdgeType
 from antiphon.oracles.gray_box import gray_box
 from antiphon.plugins import find
-from antiphon.recipes.common.recipe import Evaluation, Recipe, trained
+from antiphon.recipes.common.recipe import LOWEST, Evaluation, Recipe, trained
 from antiphon.recipes.common.tables import Arguments, Count, EvaluationTable, Table
 
 
@@ -68,7 +69,8 @@ def evaluate(
     """Compute the value of the optimised function at the point that training has reached."""
     function: Any = table.made()  # Any: a user's function made it
     with torch.no_grad():
-        return Evaluation("value", "points", (float(function(trained(grammar, "Player", states)())),))
+        value = float(function(trained(grammar, "Player", states)()))
+    return Evaluation("value", "points", (value,), goal=math.inf if table.maximise else LOWEST)
 
 
 RECIPE = Recipe(

@@ -12,7 +12,7 @@ from antiphon.grammars.library.kickback import kickback
 from antiphon.grammars.library.kicking import Weights, kicking_layers
 from antiphon.grammars.oracle import State
 from antiphon.recipes.common.data import DataTable, example_of, nature_of
-from antiphon.recipes.common.recipe import Evaluation, Recipe, deepened, predicted
+from antiphon.recipes.common.recipe import LOWEST, Evaluation, Recipe, deepened, predicted
 from antiphon.recipes.common.tables import Count, EvaluationTable
 
 
@@ -59,7 +59,7 @@ def evaluate(
     """
     x, y = diabetes_arrays("test")
     errors = 100.0 * (predicted(grammar, states, x) - y).square()
-    return Evaluation("error", "patients", tuple(errors.flatten().tolist()), " % of the target's variance")
+    return Evaluation("error", "patients", tuple(errors.flatten().tolist()), " % of the target's variance", goal=LOWEST)
 
 
 def scaled(table: KickbackTable, layers: int) -> KickbackTable:

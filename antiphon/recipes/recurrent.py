@@ -14,7 +14,7 @@ from antiphon.grammars.library.recurrent import recurrent
 from antiphon.grammars.oracle import State
 from antiphon.grammars.truncation import Truncation
 from antiphon.oracles import memory
-from antiphon.recipes.common.recipe import Evaluation, Recipe, trained
+from antiphon.recipes.common.recipe import LOWEST, Evaluation, Recipe, trained
 from antiphon.recipes.common.tables import Count, EvaluationTable, Table
 
 _STREAMS = 16
@@ -69,7 +69,7 @@ def evaluate(
             top, *kept[index] = cell(top, *kept[index])
         logits = readout(top).transpose(1, 2)
         figures.append(torch.nn.functional.cross_entropy(logits, after, reduction="none").mean(1) / math.log(2))
-    return Evaluation("bits per byte", "windows", tuple(map(float, torch.cat(figures))))
+    return Evaluation("bits per byte", "windows", tuple(map(float, torch.cat(figures))), goal=LOWEST)
 
 
 def scaled(table: RecurrentTable, layers: int) -> RecurrentTable:

@@ -25,7 +25,7 @@ from antiphon.grammars.library.temporal_difference import (
 )
 from antiphon.grammars.oracle import State
 from antiphon.recipes.common.data import shipped_or_made
-from antiphon.recipes.common.recipe import Evaluation, Recipe, trained
+from antiphon.recipes.common.recipe import LOWEST, Evaluation, Recipe, trained
 from antiphon.recipes.common.tables import Arguments, Count, EvaluationTable, Fraction, Positive, Table
 
 METHODS: Mapping[str, Callable[..., Grammar]] = {
@@ -96,7 +96,7 @@ def evaluate(
         played = trained(grammar, "Critic", states)(process.features)[:, 0].double()
     span = float(values.max() - values.min()) or 1.0  # if all values are equal they are 0, and the error is absolute
     errors = 100.0 * (played - values).abs()[~process.terminal] / span
-    return Evaluation("error of the value", "states", tuple(errors.tolist()), " %")
+    return Evaluation("error of the value", "states", tuple(errors.tolist()), " %", goal=LOWEST)
 
 
 def world(table: TemporalDifferenceTable) -> MarkovProcess:

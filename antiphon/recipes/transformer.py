@@ -10,7 +10,7 @@ from antiphon.envs import text, text_windows
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.library.transformer import next_symbol_loss, transformer
 from antiphon.grammars.oracle import State
-from antiphon.recipes.common.recipe import Evaluation, Recipe, predicted
+from antiphon.recipes.common.recipe import LOWEST, Evaluation, Recipe, predicted
 from antiphon.recipes.common.tables import Count, EvaluationTable, Table
 
 _AT_ONCE = 64  # windows
@@ -48,7 +48,7 @@ def evaluate(
     x, y = text_windows(_path(table), table.context, "test")
     parts = [predicted(grammar, states, part) for part in x.split(_AT_ONCE)]
     nats = [next_symbol_loss(each[None], after[None]) for each, after in zip(torch.cat(parts), y, strict=True)]
-    return Evaluation("bits per byte", "windows", tuple(float(each) / math.log(2) for each in nats))
+    return Evaluation("bits per byte", "windows", tuple(float(each) / math.log(2) for each in nats), goal=LOWEST)
 
 
 def scaled(table: TransformerTable, layers: int) -> TransformerTable:

@@ -17,7 +17,7 @@ from antiphon.grammars.variational import bernoulli, isotropic, standard_normal
 from antiphon.oracles import gaussian
 from antiphon.recipes.common.data import DataTable, check_halvings, example_of
 from antiphon.recipes.common.images import NETWORKS, SHIPPED, environment, held_out
-from antiphon.recipes.common.recipe import Evaluation, Recipe, trained
+from antiphon.recipes.common.recipe import LOWEST, Evaluation, Recipe, trained
 from antiphon.recipes.common.tables import Count, EvaluationTable
 
 DRAWS = 10
@@ -66,7 +66,7 @@ def evaluate(table: VaeTable, evaluation: EvaluationTable, grammar: Grammar, sta
     """Compute the negative variational bound, in nats, of each test image under the trained VAE."""
     x = held_out(table.data, table.network == "convolutional", table.binary)
     found = bounds(grammar, states, x, evaluation.first_seed)
-    return Evaluation("negative variational bound", "images", tuple(found.tolist()), " nats")
+    return Evaluation("negative variational bound", "images", tuple(found.tolist()), " nats", goal=LOWEST)
 
 
 @torch.no_grad()

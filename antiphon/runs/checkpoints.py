@@ -2,6 +2,7 @@
 
 import contextlib
 import time
+from collections.abc import Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from typing import final
@@ -13,6 +14,7 @@ from antiphon.experiments.experiment import Experiment
 from antiphon.grammars.oracle import State
 from antiphon.launching import Launched
 from antiphon.runs.folder import cannot_be_written
+from antiphon.runs.metrics import SCORE
 
 CHECKPOINTS = "checkpoints"
 
@@ -61,15 +63,23 @@ class Checkpoints:
             if each > round or not whole:
                 self._remove(each)
 
-    def prune(self, keep: int, best: str, lowest: bool) -> None:
-        """Remove all but the newest `keep` checkpoints, and the one with the best value of the metric `best`."""
+    def best(self, metric: str, lowest: bool) -> int | None:
+        """Return the round of the complete checkpoint with the best value of a metric; None if none has this metric.
+
+        lowest: whether the lowest value is the best, or the highest. Of equal values the first one counts.
+        """
+        metrics = {round: read_manifest(self.at(round)).metrics for round in self.rounds()}
+        values = {round: own[metric] for round, own in metrics.items() if metric in own}
+        return (min if lowest else max)(values, key=lambda round: values[round], default=None)
+
+    def prune(self, keep: int, best: Mapping[str, bool]) -> None:
+        """Remove all but the newest `keep` checkpoints, and the ones with the best values of the metrics `best`.
+
+        best: for each metric, whether the lowest value is the best.
+        """
         found = self._found()
-        whole = [round for round, complete in found.items() if complete]
-        kept = set(whole[-keep:])
-        if best:
-            metrics = {round: read_manifest(self.at(round)).metrics for round in whole}
-            values = [(own[best], round) for round, own in metrics.items() if best in own]
-            kept |= {(min if lowest else max)(values)[1]} if values else set()
+        kept = {*[round for round, complete in found.items() if complete][-keep:]}
+        kept |= {self.best(metric, lowest) for metric, lowest in best.items()}
         for round in found.keys() - kept:
             self._remove(round)
 
@@ -158,7 +168,8 @@ class Saving:
         except (OSError, AntiphonError) as error:
             raise self._failed(folder, error) from error
         own = self._experiment
-        self._checkpoints.prune(own.keep_checkpoints, own.keep_best, own.best_is == "lowest")
+        best = {own.keep_best: own.best_is == "lowest"} if own.keep_best else {}
+        self._checkpoints.prune(own.keep_checkpoints, best | ({SCORE: False} if own.evaluation.every else {}))
 
     def poll(self) -> None:
         """Finish the checkpoint that was begun, if its writing has ended. Otherwise return at once."""

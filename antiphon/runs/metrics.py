@@ -10,9 +10,12 @@ from typing import final
 from antiphon.coordinator.executor import Played
 from antiphon.coordinator.statistics import Nonfinite
 from antiphon.output_file import finite as finite
+from antiphon.recipes.common.recipe import Evaluation
 from antiphon.runs.folder import cannot_be_written
 
 FILE = "metrics.jsonl"
+SCORE = "evaluation/score"
+"""The metric by which evaluations during training choose the best checkpoint. Its highest value is the best."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,10 @@ class Record:
     round: number of rounds run so far. seconds: time since the first round began.
     losses: mean of each loss over the batch. reports: numbers that each oracle, and the agent of each player, reports.
     settings: numbers that depend on the round, such as the scale of the noise.
+    evaluation: the evaluation after this batch, if there was one: "mean" and "deviation" of its numbers, "score" (the
+    higher the better), number of "items", and how many were "cut".
+    best: "mean", "score" and "round" of the best evaluation during training so far, and the number of evaluations
+    "since"; empty before the first one.
     skipped: number of parameter updates that were skipped since the first round, for each player whose agent failed.
     failures: the last failure of each such player, as text.
     nonfinite: where values were NaN or infinite since the first round, and how often: see `Nonfinite`.
@@ -33,6 +40,8 @@ class Record:
     losses: Mapping[str, float]
     reports: Mapping[str, Mapping[str, float]]
     settings: Mapping[str, float]
+    evaluation: Mapping[str, float] = field(default_factory=dict)
+    best: Mapping[str, float] = field(default_factory=dict)
     skipped: Mapping[str, int] = field(default_factory=dict)
     failures: Mapping[str, str] = field(default_factory=dict)
     nonfinite: Mapping[str, Nonfinite] = field(default_factory=dict)
@@ -48,11 +57,18 @@ class Record:
         speed = played.rounds / max(batch_seconds, 1e-9)
         skipped = {player: each.moves for player, each in sorted(played.skipped.items())}
         failures = {player: f"round {each.round}: {each.reason}" for player, each in sorted(played.skipped.items())}
-        figures = losses, reports, dict(settings), skipped, failures, dict(played.nonfinite)
-        return cls(played.round, round(seconds, 3), round(speed, 2), *figures)
+        figures = losses, reports, dict(settings)
+        wrong = {"skipped": skipped, "failures": failures, "nonfinite": dict(played.nonfinite)}
+        return cls(played.round, round(seconds, 3), round(speed, 2), *figures, **wrong)
+
+    @classmethod
+    def read(cls, line: str) -> "Record":
+        """Read a record from a line of `metrics.jsonl`. Raises ValueError or TypeError if the line is not a record."""
+        told = json.loads(line)
+        return cls(**{**told, "nonfinite": {place: Nonfinite(**each) for place, each in told["nonfinite"].items()}})
 
     def after(self, earlier: "Record") -> "Record":
-        """Return a copy of this record to which the counts and failures of an earlier record are added."""
+        """Return a copy of this record to which the counts, failures and best of an earlier record are added."""
         both = {*earlier.skipped, *self.skipped}
         skipped = {player: earlier.skipped.get(player, 0) + self.skipped.get(player, 0) for player in sorted(both)}
         wrong = {
@@ -60,7 +76,19 @@ class Record:
             for place, found in earlier.nonfinite.items()
         }
         failures = {**earlier.failures, **self.failures}
-        return replace(self, skipped=skipped, failures=failures, nonfinite={**self.nonfinite, **wrong})
+        return replace(
+            self, skipped=skipped, failures=failures, nonfinite={**self.nonfinite, **wrong}, best=earlier.best
+        )
+
+    def evaluated(self, found: Evaluation) -> "Record":
+        """Return a copy of this record with an evaluation of the players after its batch."""
+        score = found.score(found.mean)
+        own = {"mean": found.mean, "score": score, "deviation": found.deviation}
+        own |= {"items": float(len(found.figures)), "cut": float(found.cut)}
+        best = {**self.best, "since": self.best["since"] + 1} if self.best else {}
+        if math.isfinite(score) and (not best or score > best["score"]):
+            best = {"mean": found.mean, "score": score, "round": self.round, "since": 0}
+        return replace(self, evaluation=own, best=best)
 
     @property
     def scalars(self) -> Mapping[str, float]:
@@ -69,7 +97,9 @@ class Record:
         told = {f"{name}/{key}": value for name, report in self.reports.items() for key, value in report.items()}
         skipped = {f"skipped/{player}": float(moves) for player, moves in self.skipped.items()}
         wrong = {f"nonfinite/{place}": float(found.count) for place, found in self.nonfinite.items()}
-        return {**losses, **told, **self.settings, **skipped, **wrong, "rounds_per_second": self.rounds_per_second}
+        judged = {f"evaluation/{name}": value for name, value in self.evaluation.items()}
+        speed = {"rounds_per_second": self.rounds_per_second}
+        return {**losses, **told, **self.settings, **judged, **skipped, **wrong, **speed}
 
 
 @final
@@ -125,8 +155,8 @@ def cut_back(folder: Path, round: int) -> Record | None:
     try:
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True):
             try:
-                record = Record(**json.loads(line))
-            except (ValueError, TypeError):
+                record = Record.read(line)
+            except (ValueError, TypeError, LookupError):
                 break  # the run was killed while it wrote this line
             if not line.endswith("\n") or record.round > round:
                 break

@@ -8,6 +8,7 @@ from typing import Any
 from antiphon.errors import ExperimentError
 from antiphon.experiments.load import read_experiment
 from antiphon.runs.checkpoints import Checkpoints
+from antiphon.runs.evaluation import check_evaluation
 from antiphon.runs.folder import EXPERIMENT, RunFolder, check_is_run
 from antiphon.runs.identity import digest_of, refuse_changed
 from antiphon.runs.metrics import cut_back
@@ -40,6 +41,7 @@ def resume_experiment(
         file = str(path / EXPERIMENT)
         before = read_experiment(file, allow=allow)
         experiment = read_experiment(file, changes or {}, placement, allow)
+        check_evaluation(experiment)
         grammar = experiment.build()
         table = resolved(experiment, grammar)
         refuse_changed(resolved(before, grammar), table)

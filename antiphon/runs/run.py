@@ -24,7 +24,7 @@ from antiphon.grammars.typed import typed
 from antiphon.launching import Launched
 from antiphon.recipes.common.recipe import Evaluation
 from antiphon.runs.checkpoints import Checkpoints, Saving
-from antiphon.runs.evaluation import evaluate_folder
+from antiphon.runs.evaluation import Evaluations, check_evaluation, evaluate_folder
 from antiphon.runs.folder import RunFolder, check_place, default_paths
 from antiphon.runs.identity import digest_of
 from antiphon.runs.interrupts import Interrupts
@@ -41,7 +41,8 @@ class Finished:
 
     folder: the run folder. last: metrics of the last batch of rounds.
     stopped_by: number of the signal that ended the run early (SIGTERM for `antiphon stop`); 0 otherwise.
-    evaluation: None if the run ended early, or if it cannot be evaluated.
+    ended_by: why the evaluations during training ended the run early; "" if they did not.
+    evaluation: None if a signal ended the run, or if it cannot be evaluated.
     schedule: the steps of each worker in a round. recording: the times of all actions in the last batch of rounds, if
     the run was asked to record them; else None.
     """
@@ -52,6 +53,7 @@ class Finished:
     evaluation: Evaluation | None
     schedule: Schedule
     recording: Recording | None
+    ended_by: str = ""
 
 
 class View(Protocol):
@@ -104,6 +106,7 @@ def run_experiment(
     Raises AntiphonError if the experiment is refused or cannot start. Later it raises RoundError and keeps the files
     written so far.
     """
+    check_evaluation(experiment)
     grammar = experiment.build()
     path = None if out is None else Path(out)
     likely = path or next(each for each in default_paths(grammar.name) if not each.exists())
@@ -196,7 +199,12 @@ class _Play:
         self._saving = Saving(
             game, cast.checkpoints, cast.experiment, digest_of(resolved(cast.experiment, cast.grammar))
         )
-        self._rate = 0.0
+        self._rate, self._evaluations = 0.0, Evaluations(game, cast.experiment, cast.grammar)
+
+    @property
+    def ended_by(self) -> str:
+        """Why the evaluations during training end the run; "" if they do not."""
+        return self._evaluations.reason_to_stop
 
     def first(self) -> None:
         """Run the first round, before anything is written."""
@@ -237,19 +245,24 @@ class _Play:
     def _batches(self, metrics: Metrics, tell_first: bool) -> None:
         experiment = self._experiment
         if tell_first:
-            self._tell(metrics)
-        while self.record.round < experiment.rounds and not self._interrupts.asked:
+            self._judge_and_tell(metrics)
+        while not self._ends:
             before, each = self.record.round, experiment.rounds_per_report
             earlier = self.record
-            self._batch(min(each - before % each, experiment.rounds - before, self._in_time()))
+            left = experiment.rounds - before, self._evaluations.rounds_left(before)
+            self._batch(min(each - before % each, *left, self._in_time()))
             self.record = self.record.after(earlier)
-            self._tell(metrics)
+            self._judge_and_tell(metrics)
             if self._game.ending:
                 self._interrupts.asked = self._interrupts.asked or signal.SIGTERM
             self._saving.poll()
-            ends = self.record.round >= experiment.rounds or self._interrupts.asked
-            if self._saving.due(self.record.round) and not ends:
+            is_best = self.record.best.get("round") == self.record.round
+            if (is_best or self._saving.due(self.record.round)) and not self._ends:
                 self._save()
+
+    @property
+    def _ends(self) -> bool:
+        return bool(self.record.round >= self._experiment.rounds or self._interrupts.asked or self.ended_by)
 
     def _in_time(self) -> int:
         """Return how many rounds fit into the time until the next checkpoint, at least 1.
@@ -268,9 +281,12 @@ class _Play:
         self._rate = played.rounds / max(now - began, 1e-9)
         self.record = Record.of(played, now - self._started, now - began, settings)
 
-    def _tell(self, metrics: Metrics) -> None:
+    def _judge_and_tell(self, metrics: Metrics) -> None:
         self._folder.check()
-        metrics.write(self.record)
+        try:
+            self.record = self._evaluations.added(self.record)
+        finally:
+            metrics.write(self.record)  # also if the evaluation fails
         try:
             self._view.played(self.record, self._folder.path)
         except OSError as error:
@@ -293,12 +309,19 @@ class _Play:
                 self._saving.finish(PATIENCE)
 
     def _conclude(self, status: str, error: str = "") -> None:
-        summary = {"status": status, **asdict(self.record), **({"error": error} if error else {})}
+        summary = {"status": status, **_told(self.record, self.ended_by), **({"error": error} if error else {})}
         try:
             self._folder.summarise(finite(summary))
         except RoundError:
             if status in ("finished", "interrupted"):
                 raise  # otherwise the run has failed already, perhaps for the same reason, and that error is raised
+
+
+def _told(record: Record, ended_by: str) -> dict[str, Any]:  # Any: JSON
+    """Return the last record of a run for its summary, with the mean speed of the whole run."""
+    told = asdict(record) | {"rounds_per_second": round(record.round / max(record.seconds, 1e-9), 2)}
+    del told["evaluation"]  # of the last batch; `best` tells of the whole run
+    return {**told, **({"ended_by": ended_by} if ended_by else {})}
 
 
 def _as_round_error(error: AntiphonError, round: int) -> RoundError:
@@ -312,10 +335,11 @@ def _as_round_error(error: AntiphonError, round: int) -> RoundError:
 
 def _finish(folder: RunFolder, play: _Play, experiment: Experiment, stopped_by: int) -> Finished:
     recipe, record = experiment.recipe, play.record
-    more = play.schedule, play.recording
+    more = play.schedule, play.recording, play.ended_by
     if stopped_by or recipe is None or recipe.evaluate is None or not recipe.judges(experiment.table):
         return Finished(folder.path, record, stopped_by, None, *more)
     evaluation = evaluate_folder(folder.path, allow=None)  # the user has just started this run, with its code
     evaluated = {**asdict(evaluation), "mean": evaluation.mean, "deviation": evaluation.deviation}
-    folder.summarise(finite({"status": "finished", **asdict(record), "evaluation": evaluated}))
+    del evaluated["goal"]
+    folder.summarise(finite({"status": "finished", **_told(record, play.ended_by), "evaluation": evaluated}))
     return Finished(folder.path, record, 0, evaluation, *more)

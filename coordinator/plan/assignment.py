@@ -6,6 +6,7 @@ from typing import Literal, TypeAlias
 
 from antiphon.agents.specification import AgentSpecification
 from antiphon.coordinator.plan.compile import compile_schedule
+from antiphon.coordinator.plan.figures import Figure
 from antiphon.coordinator.plan.placement import Placement, together
 from antiphon.coordinator.plan.schedule import Schedule
 from antiphon.coordinator.plan.staleness import Staleness
@@ -26,7 +27,8 @@ class Assignment:
 
     agents: one for each player. threads: torch's number of threads on every worker; another number may change the order
     of sums in kernels. record: whether every worker records when it plays each action (`Played.recording`).
-    on_nonfinite: what happens if a value becomes NaN or infinite. state: torch's settings for all workers, taken from
+    on_nonfinite: what happens if a value becomes NaN or infinite. figures: numbers to measure once in each batch of
+    rounds, for the reports of players. state: torch's settings for all workers, taken from
     the process that makes the assignment.
     """
 
@@ -39,6 +41,7 @@ class Assignment:
     record: bool = False
     on_nonfinite: OnNonfinite = "fail"
     state: ProcessState = field(default_factory=ProcessState.here)
+    figures: tuple[Figure, ...] = ()
 
 
 @typed
@@ -54,6 +57,7 @@ def assign(
     staleness: Staleness = 0,
     record: bool = False,
     on_nonfinite: OnNonfinite = "fail",
+    figures: tuple[Figure, ...] = (),
 ) -> Assignment:
     """Return the assignment of a run of `grammar`, with its compiled schedule.
 
@@ -66,7 +70,7 @@ def assign(
     worker records when it plays each action.
     on_nonfinite: what happens if a value of a round becomes NaN or infinite. "fail" raises NonfiniteError. "clip"
     replaces NaN by 0 and infinity by the nearest finite number. "skip-round" does the same, and no player moves in
-    that round. "warn" only reports it.
+    that round. "warn" only reports it. figures: numbers to measure, see `Assignment`.
     Raises PlacementError for an agent whose player does not exist, and for a batch or module that these settings do not
     fit.
     """
@@ -85,7 +89,7 @@ def assign(
     steps = StepOrder(order) if order else (StepOrder.ZERO_BUBBLE if len(placement.workers) > 1 else StepOrder.GPIPE)
     vote = on_nonfinite == "skip-round"
     schedule = compile_schedule(grammar, placement, cadences, steps, microbatches, staleness, vote)
-    return Assignment(grammar, placement, schedule, complete, seed, threads, record, on_nonfinite)
+    return Assignment(grammar, placement, schedule, complete, seed, threads, record, on_nonfinite, figures=figures)
 
 
 def for_any_placement(states: Mapping[str, State]) -> Mapping[str, State]:

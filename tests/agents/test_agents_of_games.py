@@ -300,7 +300,8 @@ def test_an_agents_report_is_numbers_by_name_or_an_error_that_names_the_player(n
         return AgentHost("Eye", specification, [("weight", torch.ones(2))])
 
     assert host("0.5").report() == {"number": 0.5}
-    assert AgentHost("Eye", AgentSpecification.of("SGD"), [("weight", torch.ones(2))]).report() == {}
+    plain = AgentSpecification.of(agent=named(Momentum)), AgentSpecification.of("SGD", {"lr": 0.25})
+    assert [AgentHost("Eye", each, [("weight", torch.ones(2))]).report() for each in plain] == [{}, {"lr": 0.25}]
     for wrong in ("many", "none"):
         with pytest.raises(AgentError, match=r"'Eye' raised .* in report: .*Expected numbers by name"):
             host(wrong).report()

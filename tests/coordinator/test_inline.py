@@ -12,6 +12,7 @@ from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.plan.assignment import assign
 from antiphon.coordinator.plan.placement import Placement, spread
 from antiphon.coordinator.plan.step_order import StepOrder
+from antiphon.envs.gymnasium import Nature
 from antiphon.errors import RoundError
 from antiphon.grammars.cadence import Cadence
 from antiphon.grammars.factory import Factory
@@ -20,7 +21,7 @@ from antiphon.grammars.library import backprop
 from antiphon.grammars.oracle import OracleDeclaration
 from antiphon.grammars.random_grammars import sample_grammar
 from antiphon.grammars.states import same_states
-from rigs.games import convolutional, failing, points, with_dropout
+from rigs.games import convolutional, failing, points, small_dac, with_dropout
 
 KINDS = [
     AgentSpecification.of("Adam", {"lr": 1e-2}, clip_norm=0.5),
@@ -176,3 +177,12 @@ def test_closing_twice_is_allowed():
     executor: Executor = InlineExecutor(assign(with_dropout()))
     executor.close()
     executor.close()
+
+
+def test_an_evaluation_gets_the_players_and_what_oracles_have_learned(monkeypatch):
+    with InlineExecutor(assign(small_dac())) as executor:
+        executor.play(33)
+        whole, learned = executor.states(), executor.states(learned=True)
+        assert same_states(learned, {name: whole[name] for name in ("Actor", "Critic", "Deviator")})
+        monkeypatch.setattr(Nature, "learned", lambda nature: {"scale": torch.ones(3)}, raising=False)
+        assert same_states(executor.states(learned=True), {**learned, "Nature": {"scale": torch.ones(3)}})

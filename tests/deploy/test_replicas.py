@@ -14,6 +14,7 @@ from antiphon.coordinator.checkpoint import load_states, read_manifest
 from antiphon.coordinator.connection import Transport
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.plan.assignment import assign
+from antiphon.coordinator.plan.figures import figures_of
 from antiphon.coordinator.plan.placement import Placement, spread
 from antiphon.deploy.executor import RayExecutor
 from antiphon.envs import digits
@@ -105,16 +106,19 @@ def sharded(grammar: Grammar, **counts: int) -> Placement:
 def test_a_player_in_parts_learns_as_the_whole(agent: AgentSpecification, pool, tmp_path) -> None:
     # No optimizer that moves by the sign of a gradient alone at first: those of zero gradients would be noise.
     grammar = wide()
-    placement = sharded(grammar, First=2, Second=3)
-    with InlineExecutor(assign(grammar, agent)) as one:
+    placement, figures = sharded(grammar, First=2, Second=3), figures_of(grammar, {})
+    with InlineExecutor(assign(grammar, agent, figures=figures)) as one:
         alone = one.play(30)
         expected = one.states()
         one.play(10)
         later = one.states()
-    with RayExecutor(assign(grammar, agent, placement=placement), f"parts-{agent.optimizer}", pool=pool) as on_ray:
+    assignment = assign(grammar, agent, placement=placement, figures=figures)
+    with RayExecutor(assignment, f"parts-{agent.optimizer}", pool=pool) as on_ray:
         played = on_ray.play(30)
-        assert_near(on_ray.states(), expected, 1e-3)
+        assert_near(on_ray.states(learned=True), expected, 1e-3)
         on_ray.save(tmp_path)
+    for player in ("First", "Second"):
+        assert played.reports[player] == pytest.approx(alone.reports[player], rel=1e-3)
     assert played.losses["Loss"].values == pytest.approx(alone.losses["Loss"].values, rel=1e-3)
     assert not played.digests
     names = read_manifest(tmp_path).names

@@ -1,5 +1,6 @@
 """A run resumes on Ray, or from Ray inline, under other placements, with the numbers of an undisturbed run."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -27,16 +28,24 @@ def end(folder: Path) -> dict:
     return {name: state for name, state in states.items() if not name.endswith("@agent")}
 
 
+def last_evaluation(folder: Path) -> dict:
+    records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return next(each["evaluation"] for each in records if each["round"] == 8)
+
+
 @pytest.mark.parametrize("game", [pytest.param(game, marks=[pytest.mark.slow] * (game != "dac")) for game in GAMES])
 def test_a_run_goes_on_anywhere(ray_is_up, tmp_path, game):
     given = {**COMMON, **GAMES[game]}
     whole = run_experiment(read_experiment(game, given), tmp_path / "whole").folder
     player = read_experiment(game, given).build().query.players[-1].name
-    apart = {"executor": "ray", f"placement.of.{player}.remote_agent": {}}
+    # The whole run is not evaluated while it plays.
+    apart = {"executor": "ray", "evaluation.every": 2, f"placement.of.{player}.remote_agent": {}}
     shutil.copytree(whole, tmp_path / "onto")
     resume_experiment(tmp_path / "onto", apart, at=3)  # from inline onto Ray, one agent on another worker
     assert same_states(end(whole), end(tmp_path / "onto"))
-    resume_experiment(tmp_path / "onto", at=6)  # from there back inline
+    on_ray = last_evaluation(tmp_path / "onto")
+    resume_experiment(tmp_path / "onto", {"evaluation.every": 2}, at=6)  # from there back inline
     assert same_states(end(whole), end(tmp_path / "onto"))
+    assert last_evaluation(tmp_path / "onto") == on_ray
     resume_experiment(tmp_path / "onto", {"executor": "ray"}, at=3, placement="together")
     assert same_states(end(whole), end(tmp_path / "onto"))

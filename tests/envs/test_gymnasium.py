@@ -197,18 +197,33 @@ def test_nested_observations_are_flat():
     assert oracle.answer("observe", (), 2)[0].tolist() == [[2, 1, 2, 0, 1, 0]]
 
 
-def test_the_report_tells_unscaled_returns_once():
-    oracle = nature(Line, keywords={"limit": 2, "goal": 99.0}, envs=2, batch=1, warmup=0, reward_scale=10.0).make(
-        seed=0
-    )
-    assert oracle.report() == {"episodes": 0, "env_steps": 0}
+def test_the_report_counts_all_episodes_and_tells_how_many_and_how_old_the_averaged_returns_are():
+    declaration = nature(Line, keywords={"limit": 2, "goal": 99.0}, envs=2, batch=1, warmup=0, reward_scale=10.0)
+    oracle = declaration.make(seed=0)
+    assert oracle.report() == {"episodes": 0, "env_steps": 0, "replay_size": 0}
     act(oracle, torch.full((3, 2, 1), 0.5))
-    # From 0: rewards 1 - 1 and 2 - 1, in both copies.
-    assert oracle.report() == {"episodes": 2, "episode_return": 1.0, "episode_length": 2.0, "env_steps": 6}
-    assert oracle.report() == {"episodes": 0, "env_steps": 6}
-    # The next episode starts at 0.25, and began with the third step: rewards 1.25 - 1 and 1.25 - 1.
-    act(oracle, torch.zeros(1, 2, 1))
-    assert oracle.report() == {"episodes": 2, "episode_return": 0.5, "episode_length": 2.0, "env_steps": 8}
+    # From 0: rewards 1 - 1 and 2 - 1, in both copies. They ended with the fourth of six steps.
+    means = {"episode_return": 1.0, "episode_length": 2.0, "averaged_episodes": 2, "return_age": 2}
+    assert oracle.report() == oracle.report() == {"episodes": 2, **means, "env_steps": 6, "replay_size": 6}
+    act(oracle, torch.zeros(122, 2, 1))  # episode k starts at k / 4 modulo 1, and its reward is this minus 1, twice
+    returns = [1.0, 2 * (1.25 - 1), *(2 * (index % 4 / 4 - 1) for index in range(2, 62))]
+    report = oracle.report()
+    assert (report["episodes"], report["averaged_episodes"], report["return_age"]) == (124, 100, 2)
+    assert report["episode_return"] == pytest.approx(np.mean(returns[-50:]))
+
+
+@pytest.mark.parametrize("how", [{}, {"overlap": True, "vectorization": "async"}], ids=str)
+def test_staggered_copies_end_their_episodes_apart_and_no_cut_episode_is_counted(how):
+    envs = limit = 4
+    declaration = nature(Line, keywords={"goal": 99.0, "limit": limit}, envs=envs, batch=4, stagger=limit, **how)
+    with closing(declaration.make(seed=0)) as oracle:
+        done = torch.stack([answer[1] for answer in act(oracle, torch.zeros(13, envs, 1))])
+        done = done[1:] if how else done[:-1]  # with overlap, a step is told by the next one
+        assert done.tolist() == [[float(step % limit == copy) for copy in range(envs)] for step in range(1, 13)]
+        oracle.answer("observe", (), 13)
+        assert not remembered(oracle)[4].any()  # a cut episode goes on for those who learn
+        report = oracle.report()
+    assert (report["episodes"], report["episode_length"]) == (3 + 3 + 2 + 2, limit)
 
 
 def test_other_seeds_begin_elsewhere():
@@ -233,7 +248,9 @@ ENVIRONMENTS += [
 
 
 @pytest.mark.parametrize("id, keywords", ENVIRONMENTS)
-@pytest.mark.parametrize("how", [{}, {"overlap": True}, {"overlap": True, "vectorization": "async"}], ids=str)
+@pytest.mark.parametrize(
+    "how", [{"stagger": 40}, {"overlap": True}, {"overlap": True, "vectorization": "async"}], ids=str
+)
 def test_a_loaded_nature_goes_on_as_if_nothing_had_happened(id, keywords, how):
     declaration = small(id, keywords=keywords, **how)
     _, step, _ = declaration.questions

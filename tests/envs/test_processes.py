@@ -24,7 +24,7 @@ def apart(id: Name = Line, deadline=60.0, **keywords):
 
 
 def step(copies, push=None):
-    copies.begin_step(np.ones((2, 1), dtype=np.float32) if push is None else push)
+    copies.begin_step(np.ones((2, 1), dtype=np.float32) if push is None else push, np.zeros(2, dtype=bool))
     return copies.end_step()
 
 

@@ -41,8 +41,8 @@ def refused(told, text, place):
             ["dac", "--set", "dac.gama=0.9"],
             "experiment 'dac' is refused: there is no key 'dac.gama'; expected one of environment, keywords, envs, "
             "batch, capacity, warmup, learn_from, reward_scale, gamma, soft, clone_every, act_every, widths, "
-            "sigma_start, sigma_end, sigma_rounds, sigma_hold, vectorization, deadline, overlap. Did you mean 'gamma'? "
-            "Correct or remove it.",
+            "sigma_start, sigma_end, sigma_rounds, sigma_hold, vectorization, deadline, overlap, stagger. Did you mean "
+            "'gamma'? Correct or remove it.",
         ),
         (
             ["dac", "--set", "players.Actor.optimiser=SGD"],
@@ -94,6 +94,26 @@ def refused(told, text, place):
             ["dac", "--set", 'placement.fuse=[["Actor", "Crtic"]]'],
             "'Crtic' is to be fused: grammar 'dac' has Nature, Actor, Noise, Deviator, Critic, BGE. "
             "Did you mean 'Critic'? Correct the name.",
+        ),
+        (
+            ["dac", "--set", "evaluation.every=0"],
+            "experiment 'dac' is refused: key 'evaluation.every' takes a number of at least 1, and the number 0 "
+            "arrived. Correct the value.",
+        ),
+        (
+            ["dac", "--set", "evaluation.patience=3"],
+            "experiment 'dac' is refused: key 'evaluation' takes `every` beside `stop_at` and `patience`, which "
+            "compare evaluations during training, and the table {'patience': 3} arrived. Correct the value.",
+        ),
+        (
+            ["dac", "--rounds=50", "--set", "evaluation.every=51"],
+            "key 'evaluation.every' is 51, and the run has 50 rounds; expected at most as many, so that there is an "
+            "evaluation. Lower it, or leave it out: the run is evaluated at its end.",
+        ),
+        (
+            ["finite-game", "--set", "evaluation.every=10"],
+            "key 'evaluation.every' is 10, and grammar 'finite-game' has nothing to be judged by; expected grammar "
+            "'dac', or another of the library on data that comes with it. Leave out the key.",
         ),
         (
             ["elsewhere.toml"],
@@ -308,6 +328,30 @@ def test_evaluating_what_is_no_run_folder(antiphon, place):
         "Name a folder that `antiphon run` has made."
     )
     refused(antiphon("evaluate", "elsewhere"), text, place)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (
+            ["--video=a.mp4"],
+            "grammar 'backprop' has no environment that could be filmed; expected one with an environment of "
+            "Gymnasium, such as 'dac' or 'critic-derivative'. Ask for no video.",
+        ),
+        (
+            ["--video=a.avi"],
+            "file 'a.avi' ends in .avi; expected one of .mp4, .gif. The ending chooses the format: change it.",
+        ),
+        (
+            ["--best"],
+            "{place}: expected a checkpoint with an evaluation during training, found none. Let a run make some (key "
+            "'evaluation.every'), or evaluate the newest checkpoint.",
+        ),
+    ],
+)
+def test_what_an_evaluation_cannot_show(antiphon, place, tiny_backprop, arguments, text):
+    assert antiphon("run", *tiny_backprop, "--out=mine").code == 0
+    refused(antiphon("evaluate", "mine", *arguments), text.format(place=repr(str(place / "mine/checkpoints"))), place)
 
 
 def test_evaluating_without_a_checkpoint(antiphon, place, tiny_backprop):

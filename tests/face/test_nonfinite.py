@@ -43,13 +43,16 @@ def test_a_run_that_is_to_go_on_tells_what_is_known(antiphon, place, tiny_backpr
     assert told.code == 0 and told.out.count("warning: ") >= 1
     summary = strictly((place / "mine/summary.json").read_text())
     assert summary["status"] == "finished"
-    first = next(iter(summary["nonfinite"].values()))
+    where, first = next(iter(summary["nonfinite"].items()))
     assert first["round"] == 1 and 1 <= first["count"] < summary["round"]
     assert ("Dense1" in summary["skipped"]) == (policy == "skip-round")
     if policy == "warn":
         assert summary["losses"] == {"Loss": None}
     assert strictly((place / "mine/metrics.jsonl").read_text().splitlines()[-1])["nonfinite"] == summary["nonfinite"]
     assert antiphon("evaluate", "mine").code == 0
+    assert antiphon("resume", "mine", "--rounds=5").code == 0
+    again = strictly((place / "mine/summary.json").read_text())["nonfinite"][where]
+    assert again["round"] == 1 and again["count"] >= first["count"]
 
 
 NUMBERS = st.lists(st.floats(allow_nan=True, allow_infinity=True), min_size=1)

@@ -24,7 +24,7 @@ GAMES = {
     "gan": {"gan.batch": 8, "gan.widths": [8]},
     "kickback": {"kickback.batch": 16},
     "dac": {"dac.widths": [4], "dac.batch": 4, "dac.envs": 2, "dac.warmup": 4, "dac.learn_from": 3}
-    | {"dac.keywords.max_episode_steps": 5, "evaluation.episodes": 2},
+    | {"dac.keywords.max_episode_steps": 5, "evaluation.episodes": 2, "evaluation.every": 4, "dac.stagger": 5},
 }
 
 

@@ -42,12 +42,15 @@ def test_the_folder_holds_experiment_metrics_checkpoints_and_summary(done, place
 def test_there_is_a_record_of_the_first_round_and_of_every_batch(done, place):
     assert [record["round"] for record in records(place / "mine")] == [1, 5, 10, 12]
     assert [sorted(record["losses"]) for record in records(place / "mine")] == [[], ["BGE"], ["BGE"], ["BGE"]]
-    assert records(place / "mine")[-1]["reports"]["Nature"]["env_steps"] == 12
+    last = records(place / "mine")[-1]["reports"]["Nature"]
+    assert (last["env_steps"], last["replay_size"], last["episodes"]) == (12, 12, 2)
 
 
 def test_tensorboard_reads_the_same_figures(done, place):
     events = EventAccumulator(str(place / "mine")).Reload()
-    assert sorted(events.Tags()["scalars"])[:2] == ["Nature/env_steps", "Nature/episode_length"]
+    players = {f"{name}/{figure}" for name in ("Actor", "Critic", "Deviator") for figure in ("gradient_norm", "lr")}
+    named = {"Critic/mean_q", "Deviator/norm_of_g", "Nature/replay_size", "Nature/episodes", "sigma"}
+    assert players | named <= set(events.Tags()["scalars"])
     told = [(event.step, event.value) for event in events.Scalars("losses/BGE")]
     assert told == [
         (record["round"], pytest.approx(record["losses"]["BGE"]))

@@ -45,7 +45,7 @@ EXTERNAL = {
     "transport": {"torch", "msgpack", "crc32c"},
     "oracles": {"torch", "numpy"},
     "agents": {"torch", "numpy"},
-    "envs": {"torch", "numpy", "gymnasium", "sklearn", "mlxtend"},
+    "envs": {"torch", "numpy", "gymnasium", "sklearn", "mlxtend", "moviepy"},
     "coordinator/plan": {"torch"},
     "coordinator": {"torch", "numpy", "ray", "safetensors", "fsspec"},
     "deploy": {"ray", "jinja2", "yaml", "numpy"},  # jinja2 and yaml write manifests; numpy is seeded in forks

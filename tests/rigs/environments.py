@@ -135,6 +135,34 @@ class Nested(gymnasium.Env):
         return {"a": (np.array([self._level], dtype=np.float32), np.array([1, 2], dtype=np.float32)), "b": np.int64(1)}
 
 
+@final
+class Shown(gymnasium.Env):
+    """An environment that can be filmed: a picture of one grey, which each step makes lighter by 10. It ends nowhere.
+
+    render_mode: "rgb_array" for pictures. broken: whether `render` answers with a text.
+    """
+
+    def __init__(self, render_mode: str | None = None, broken: bool = False) -> None:
+        self.observation_space, self.action_space = Box(-9, 9, (1,), np.float32), Box(-1, 1, (1,), np.float32)
+        self.metadata = {"render_modes": ["rgb_array"], "render_fps": 10}
+        self.render_mode, self._broken, self._steps = render_mode, broken, 0
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict]:
+        """Start with a black picture."""
+        super().reset(seed=seed)
+        self._steps = 0
+        return np.zeros(1, dtype=np.float32), {}
+
+    def step(self, action: np.ndarray) -> Step:
+        """Make the picture lighter."""
+        self._steps += 1
+        return np.zeros(1, dtype=np.float32), 0.0, False, False, {}
+
+    def render(self) -> Any:
+        """Return the picture, 32 pixels wide and high."""
+        return "grey" if self._broken else np.full((32, 32, 3), 10 * self._steps, dtype=np.uint8)
+
+
 HABITS = (
     *("plain", "reused array", "various infos", "float64", "list", "tensor", "own action"),
     *("integer reward", "array reward", "numpy flags", "integer flags"),

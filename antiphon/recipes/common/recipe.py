@@ -3,8 +3,9 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from statistics import fmean, pstdev
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,13 @@ from antiphon.grammars.query import Kind, Port
 from antiphon.grammars.seeds import forked
 from antiphon.recipes.common.tables import EvaluationTable, Table
 
+Quantity: TypeAlias = Literal["mean", "norm"]
+"""A number about the outputs of a player: the mean of all elements, or the mean Euclidean norm of the rows."""
+
+
+LOWEST = -math.inf
+"""The goal of an evaluation whose lower means are better, such as an error."""
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -29,6 +37,7 @@ class Evaluation:
     figures: one number for each item.
     sign: text after a number, such as " %".
     cut: number of episodes that were cut off at `evaluation.max_steps`.
+    goal: the best value of the mean. Infinity means that higher is better, `LOWEST` that lower is better.
     """
 
     quantity: str
@@ -36,6 +45,7 @@ class Evaluation:
     figures: tuple[float, ...]
     sign: str = ""
     cut: int = 0
+    goal: float = math.inf
 
     @property
     def mean(self) -> float:
@@ -46,6 +56,16 @@ class Evaluation:
     def deviation(self) -> float:
         """The standard deviation of the measured numbers; NaN if a number is not finite."""
         return pstdev(self.figures) if self._finite else math.nan
+
+    def score(self, mean: float) -> float:
+        """Return a number that is higher for a better `mean`. It is the mean itself if higher means are better.
+
+        >>> [Evaluation("", "", (), goal=goal).score(3.0) for goal in (math.inf, LOWEST, 50.0)]
+        [3.0, -3.0, -47.0]
+        """
+        if math.isinf(self.goal):
+            return math.copysign(1.0, self.goal) * mean
+        return -abs(mean - self.goal)
 
     @property
     def spread(self) -> bool:
@@ -81,6 +101,8 @@ class Recipe:
     evaluate: computes the evaluation from saved states; None if the grammar has no evaluation.
     shipped: the values of the setting `data` that have a test split; empty if every experiment can be evaluated.
     settings: returns numbers that depend on the round, for the metrics.
+    figures: by player, the quantities of its outputs to measure in each batch of rounds, by name: "mean", or "norm" (of
+    a row). film: plays one episode and writes it to a video file; None if the grammar has no environment.
     scaled: returns the settings for a network with the given number of layers, for scans of the key `layers`; None if
     not possible.
     suite: "module:name" of the test suite that `antiphon check` runs. Only that command imports it.
@@ -93,6 +115,8 @@ class Recipe:
     evaluate: Callable[[Any, EvaluationTable, Grammar, Mapping[str, State]], Evaluation] | None = None
     shipped: tuple[str, ...] = ()
     settings: Callable[[Any, int], Mapping[str, float]] = lambda table, round: {}
+    figures: Mapping[str, Mapping[str, Quantity]] = field(default_factory=dict)
+    film: Callable[[Any, EvaluationTable, Grammar, Mapping[str, State], Path], None] | None = None
     scaled: Callable[[Any, int], Any] | None = None
     suite: str = ""
     variants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

@@ -3,12 +3,15 @@
 from datetime import date, time
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from antiphon.agents.specification import AgentSpecification, OnFailure
 from antiphon.grammars.cadence import Cadence
 from antiphon.grammars.numbers import LONGEST
 from antiphon.recipes.common.spelling import BareWord
+
+OTHER_SEEDS = 1_000_000
+"""Distance between the seeds of evaluations during training and those of the evaluation after training."""
 
 
 def _free(value: object) -> object:
@@ -108,12 +111,30 @@ class AgentTable(Table):
 
 
 class EvaluationTable(Table):
-    """Settings of the evaluation after training.
+    """Settings of the evaluation after training, and of evaluations during training.
 
     episodes: number of episodes. Their seeds are first_seed, first_seed + 1, ..., which training never uses.
     max_steps: number of steps after which an episode is cut, for environments without a time limit.
+    every: evaluate between two rounds, each time that this number of rounds has been played. None: only at the end.
+    These evaluations have seeds of their own, so that the last one does not judge what they have chosen.
+    stop_at: end the run when the mean of an evaluation during training is at least this number (at most, for an error).
+    patience: end the run after this number of evaluations in a row that were not better than the best before.
     """
 
     episodes: Count = 50
     first_seed: Index = 10_000
     max_steps: Count = 10_000
+    every: Count | None = None
+    stop_at: float | None = None
+    patience: Count | None = None
+
+    @model_validator(mode="after")
+    def _compares_something(self) -> "EvaluationTable":
+        if self.every is None and (self.stop_at, self.patience) != (None, None):
+            raise ValueError("`every` beside `stop_at` and `patience`, which compare evaluations during training")
+        return self
+
+    @property
+    def during_training(self) -> "EvaluationTable":
+        """The settings of an evaluation during training: the same, with other seeds."""
+        return self.model_copy(update={"first_seed": self.first_seed + OTHER_SEEDS})
