@@ -12,6 +12,7 @@ from antiphon.grammars.library.densities import (
     normal_inverse_wishart as normal_inverse_wishart,
 )
 from antiphon.grammars.library.diffusion import diffusion as diffusion
+from antiphon.grammars.library.encoder import Encoder as Encoder
 from antiphon.grammars.library.feedback_alignment import feedback_alignment as feedback_alignment
 from antiphon.grammars.library.finite_game import finite_game as finite_game
 from antiphon.grammars.library.forward_forward import forward_forward as forward_forward
