@@ -69,6 +69,7 @@ def test_the_suite_keeps_its_promises(name):
         pytest.param("dac-bandit", "networks", 0, EQUAL, marks=pytest.mark.slow),
         pytest.param("critic-derivative", "networks", 0, EQUAL, marks=pytest.mark.slow),
         pytest.param("critic-derivative", "twins", 0, EQUAL, marks=pytest.mark.slow),
+        pytest.param("soft-actor-critic", "networks", 0, SUBSET, marks=pytest.mark.slow),
         ("vae", "dense", 0, SUBSET),
         ("vae", "triangular", 0, SUBSET),
         ("gan", "dense", 0, SUBSET),
