@@ -95,7 +95,7 @@ def nature(
         **({"options": options} if options.any else {}),
     )
     symbols = Batch(envs_symbol), Batch(symbol)
-    questions = replay_questions(spaces.observation, spaces.action, *symbols, **options.questions)
+    questions = replay_questions(spaces.observation, spaces.action, *symbols, further=options.questions)
     return OracleDeclaration(factory, questions, ((envs_symbol, envs), (symbol, batch)))
 
 

@@ -1,6 +1,7 @@
 """The replay memory of Nature: a ring buffer of transitions, drawn uniformly or by priority."""
 
 import math
+from collections.abc import Sequence
 from typing import final
 
 import numpy as np
@@ -30,14 +31,12 @@ def replay_questions(
     envs: Batch,
     batch: Batch,
     dtype: torch.dtype = torch.float32,
-    *,
-    discounts: bool = False,
-    prioritised: bool = False,
+    further: Sequence[str] = (),
 ) -> tuple[Question, ...]:
     """Return the questions observe, step and replay of an oracle with a replay memory.
 
-    observation, action: widths of the vectors. discounts: adds the question discount() -> (batch,). prioritised: adds
-    weight() -> (batch,) and prioritise(errors), where the errors are (batch,). All three are about the last replay.
+    observation, action: widths of the vectors. further: names of questions about the last replay: "discount" and
+    "weight", which answer (batch,), and "prioritise", which takes the errors of the transitions, (batch,).
     """
 
     def of(*shape: int | Batch) -> EdgeType:
@@ -45,10 +44,9 @@ def replay_questions(
 
     step = Question("step", (of(envs, action),), (of(envs), of(envs)))
     remembered = (of(batch, observation), of(batch, action), of(batch), of(batch, observation), of(batch))
-    further = [Question("discount", (), (of(batch),))] if discounts else []
-    if prioritised:
-        further += [Question("weight", (), (of(batch),)), Question("prioritise", (of(batch),), ())]
-    return Question("observe", (), (of(envs, observation),)), step, Question("replay", (), remembered), *further
+    told = of(batch)
+    more = [Question(name, (told,), ()) if name == "prioritise" else Question(name, (), (told,)) for name in further]
+    return Question("observe", (), (of(envs, observation),)), step, Question("replay", (), remembered), *more
 
 
 @final

@@ -47,9 +47,10 @@ class ReplayOptions:
         return replace(self, gamma=PLAIN.gamma, priority_beta=PLAIN.priority_beta) != PLAIN
 
     @property
-    def questions(self) -> dict[str, bool]:
-        """The arguments of `replay_questions` that add the questions about discounts and priorities."""
-        return {"discounts": self.n_step > 1, "prioritised": self.priority_alpha > 0}
+    def questions(self) -> tuple[str, ...]:
+        """The names of the further questions that Nature answers about the last replay."""
+        discounts = ("discount",) if self.n_step > 1 else ()
+        return (*discounts, "weight", "prioritise") if self.priority_alpha else discounts
 
     def scales(self, observation: int, envs: int) -> Scales | None:
         """Make the running statistics of `envs` copies; None without normalisation. observation: width of a vector."""

@@ -72,8 +72,8 @@ def critic_derivative(
     with q.query_pass("learn", start=learn_from):
         seen = replay(game.world, game.sight)
         objective = minimise(*_errors(q, game, seen, gamma))
-        ascent = _ascent(q, game, seen) if delay == 1 else ()
-    if delay > 1:
+        ascent = None if delay > 1 else _ascent(q, game, seen)
+    if ascent is None:
         with q.query_pass("improve", every=delay, start=learn_from):
             ascent = _ascent(q, game, seen)
     played, worth, mean_worth = ascent

@@ -66,8 +66,8 @@ def test_asynchronous_environments_conform(overlap):
     check_oracle(small(Line, vectorization="async", overlap=overlap))
 
 
-def test_a_nature_with_every_knob_conforms():
-    check_oracle(small(Line, **KNOBS))
+def test_a_nature_with_all_options_conforms():
+    check_oracle(small(Line, options=ALL))
 
 
 @pytest.mark.parametrize("id", ["HalfCheetah-v5"])
@@ -240,13 +240,13 @@ ENVIRONMENTS += [
     for id in ("Pendulum-v1", "MountainCarContinuous-v0", "InvertedPendulum-v5", "Hopper-v5", "HalfCheetah-v5")
 ]
 
-KNOBS = {"options": ReplayOptions(True, True, n_step=3, storage="float16", priority_alpha=0.6)}
+ALL = ReplayOptions(True, True, n_step=3, storage="float16", priority_alpha=0.6)
 
 
 @pytest.mark.parametrize("id, keywords", ENVIRONMENTS)
 @pytest.mark.parametrize(
     "how",
-    [{}, {"overlap": True}, {"overlap": True, "vectorization": "async"}, {**KNOBS, "overlap": True}],
+    [{}, {"overlap": True}, {"overlap": True, "vectorization": "async"}, {"overlap": True, "options": ALL}],
     ids=["exact", "overlap", "overlap, async", "overlap, all options"],
 )
 def test_a_loaded_nature_goes_on_as_if_nothing_had_happened(id, keywords, how):

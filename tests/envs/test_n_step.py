@@ -16,7 +16,7 @@ GAMMA = 0.8
 
 def by_hand(transitions, start, steps):
     """The sum of up to `steps` rewards from one transition of a copy on, its last step, and the last one's discount."""
-    total, count = 0.0, 0
+    total, count, last = 0.0, 0, transitions[start]
     for each in transitions[start : start + steps]:
         total, count = total + GAMMA**count * each["reward"], count + 1
         last = each

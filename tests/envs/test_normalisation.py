@@ -1,5 +1,7 @@
 """Nature's running statistics are those of Gymnasium's wrappers, and those of all observations and returns so far."""
 
+import functools
+
 import gymnasium
 import numpy as np
 import pytest
@@ -26,7 +28,7 @@ def test_one_copy_sees_what_gymnasiums_wrappers_show():
             world.answer("observe", (), round)[0][0], np.clip(shown, -10, 10), rtol=1e-4, atol=1e-5
         )
         shown, reward, *_ = plain.step(2 * action[0].numpy())
-        assert world.answer("step", (action,), round)[0].item() == pytest.approx(max(reward, -10.0), rel=1e-4)
+        assert world.answer("step", (action,), round)[0].item() == pytest.approx(max(float(reward), -10.0), rel=1e-4)
 
 
 def prior(values):
@@ -37,10 +39,8 @@ def prior(values):
 
 
 def test_transitions_are_scaled_by_the_statistics_of_all_copies_and_episodes_so_far():
-    options = {"envs": 3, "batch": 50, "capacity": 40, "warmup": 0, "reward_scale": 2.0}
-    scaled, raw = (
-        nature(Line, **options, **how).make(seed=0) for how in ({"options": ReplayOptions(True, True, gamma=0.7)}, {})
-    )
+    make = functools.partial(nature, Line, envs=3, batch=50, capacity=40, warmup=0, reward_scale=2.0)
+    scaled, raw = make(options=ReplayOptions(True, True, gamma=0.7)).make(seed=0), make().make(seed=0)
     observed, returns, current = [raw.answer("observe", (), 0)[0].numpy()], [], np.zeros(3)
     for round, action in enumerate(actions_of(30, 3)):
         reward, done = (each.numpy() for each in raw.answer("step", (action,), round))

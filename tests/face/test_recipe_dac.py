@@ -65,6 +65,7 @@ def test_actor_is_judged_by_the_statistics_of_the_checkpoint():
 @pytest.mark.parametrize("recipe", ["dac", "critic_derivative"])
 def test_all_knobs_together_learn_and_are_equal_after_a_resumption(recipe):
     made = recipe_of(recipe.replace("_", "-"))
+    assert made is not None
     twins = {"twin": True, "smoothing": 0.2, "delay": 2} if recipe == "critic_derivative" else {}
     knobs = {"normalize_observations": True, "normalize_rewards": True, "n_step": 3, "storage": "float16"}
     knobs |= {"priority_alpha": 0.6, "priority_rounds": 9, "noise": "ornstein-uhlenbeck", "act_every": 1}
@@ -92,6 +93,7 @@ def test_all_knobs_together_learn_and_are_equal_after_a_resumption(recipe):
 )
 def test_knobs_that_contradict_each_other_are_refused(recipe, knobs, parts):
     made = recipe_of(recipe)
+    assert made is not None
     with pytest.raises(AntiphonError) as refused:
         made.build(made.table(**TINY, **knobs))
     assert all(part in str(refused.value) for part in parts)

@@ -34,8 +34,8 @@ def networks(seed: int) -> Grammar:
 def twins(seed: int) -> Grammar:
     """Make a grammar of random networks as `networks`, with two critics, a smoothed target, and a delayed Actor."""
     world, wind, actor, critic, _ = any_networks(seed)
-    width = wind.questions[0].outputs[0].shape[1]
-    noise = gaussian((width,), batch=dict(world.sizes)["batch"], scale=SIGMA, dtype=torch.float64)  # pyright: ignore
+    width = wind.questions[0].outputs[0].sized(dict(wind.sizes))[1]
+    noise = gaussian((width,), batch=dict(world.sizes)["batch"], scale=SIGMA, dtype=torch.float64)
     smoothing = Smoothing(noise, SIGMA, (-1.0,) * width, (1.0,) * width)
     return critic_derivative(
         world, wind, actor, critic, gamma=0.8, soft=0.05, twin=True, smoothing=smoothing, delay=2, clone_every=2

@@ -16,7 +16,7 @@ def networks(seed: int) -> Grammar:
     """Make a soft-actor-critic grammar of random networks, on a random linear regulator."""
     choose, (world, wind, _, critic, _) = random.Random(seed), any_networks(seed)
     kind, sizes = torch.float64, dict(world.sizes)
-    state, action = (int(each.outputs[0].shape[1]) for each in (world.questions[0], wind.questions[0]))
+    state, action = (each.outputs[0].sized(sizes)[1] for each in (world.questions[0], wind.questions[0]))
     bounds = [choose.choice([(-1.0, 1.0), (0.0, torch.inf), (-torch.inf, torch.inf)]) for _ in range(action)]
     low, high = zip(*bounds, strict=True)
     actor = Factory.of(RandomPolicy, state, action, (choose.randint(2, 6),), low, high, kind)

@@ -26,7 +26,7 @@ GAMMA, SOFT, RATE, CLIP = 0.8, 0.1, 0.05, 0.3
 
 def td3(seed, **options):
     world, wind, actor, critic, _ = any_networks(seed)
-    action = wind.questions[0].outputs[0].shape[1]
+    action = int(wind.questions[0].outputs[0].sized(dict(wind.sizes))[1])
     noise = gaussian((action,), batch=dict(world.sizes)["batch"], scale=0.5, dtype=torch.float64)
     smoothing = Smoothing(noise, CLIP, (-0.5,) * action, (torch.inf,) * action)
     knobs = {"twin": True, "smoothing": smoothing, "delay": 2, "clone_every": 2, **options}
