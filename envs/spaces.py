@@ -38,7 +38,7 @@ class ActionMap:
             raise OracleError(f"{who} has the action space {space}; expected at least one dimension. Give it one.")
         self.width, self._shape, self._dtype, self._who = int(np.prod(space.shape)), space.shape, space.dtype, who
         self._narrow = np.finfo(space.dtype).max < np.finfo(np.float32).max
-        # The maps compute in the dtype of the box, so that bounds are met exactly.
+        # The maps compute in the dtype of the box, so that bounds are met up to its rounding.
         self._low, self._high = space.low.reshape(-1), space.high.reshape(-1)
         largest = np.finfo(space.dtype).max  # some environments use it as infinity
         self._bounded = (self._low > -largest) & (self._high < largest)

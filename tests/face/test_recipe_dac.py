@@ -6,6 +6,7 @@ import pytest
 
 from antiphon.envs import episode_returns
 from antiphon.errors import AntiphonError, ExperimentError
+from antiphon.grammars.states import same_states
 from antiphon.launching import launch
 from antiphon.recipes import recipe_of
 from antiphon.recipes.common.recipe import trained
@@ -60,6 +61,22 @@ def test_actor_is_judged_by_the_statistics_of_the_checkpoint():
     assert list(judged.figures) == pytest.approx(plain, rel=1e-4)
     with pytest.raises(ExperimentError, match="no statistics of observations"):
         evaluate(table, EvaluationTable(episodes=2), grammar, {name: states[name] for name in ("Actor", "Critic")})
+
+
+@pytest.mark.parametrize("recipe", ["dac", "critic-derivative", "soft-actor-critic"])
+def test_an_encoder_learns_from_pictures_and_is_part_of_what_is_judged(recipe):
+    made = recipe_of(recipe)
+    assert made is not None and made.evaluate is not None
+    pictures = {"environment": "rigs.environments:Tiles", "channels": [2], "features": 3, "storage": "uint8"}
+    table = made.table(**TINY | {"keywords": {}}, **pictures)
+    grammar = made.build(table)
+    with launch(grammar, AgentTable().specification(), executor="inline") as game:
+        first = game.states()["Encoder"]
+        game.play(6)
+        states = game.states()
+    assert not same_states(first, states["Encoder"])
+    judged = made.evaluate(table, EvaluationTable(episodes=2, max_steps=3), grammar, states)
+    assert len(judged.figures) == judged.cut == 2
 
 
 @pytest.mark.parametrize("recipe", ["dac", "critic_derivative"])
