@@ -30,17 +30,11 @@ def bellman_gradient_error(
 
 
 def bellman_gradient(
-    reward: Tensor,
-    terminated: Tensor,
-    next_value: Tensor,
-    value: Tensor,
-    slope: Tensor,
-    deviation: Tensor,
-    gamma: float,
+    reward: Tensor, terminated: Tensor, next_value: Tensor, value: Tensor, slope: Tensor, eps: Tensor, gamma: float
 ) -> Tensor:
     """Return the error of each transition, (batch,), whose mean square `bellman_gradient_error` returns."""
     target = reward + gamma * (1 - terminated) * next_value.squeeze(-1)
-    return gradient_perturbation(target, value, slope, deviation)
+    return gradient_perturbation(target, value, slope, eps)
 
 
 def gradient_perturbation_error(reward: Tensor, value: Tensor, slope: Tensor, deviation: Tensor) -> Tensor:

@@ -8,21 +8,14 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from antiphon.grammars import (
-    Brick,
-    Cadence,
-    Exact,
-    Factory,
-    Guarantee,
-    Insulated,
-    Objective,
-    OracleDeclaration,
-    QueryDraft,
-    Value,
-    promised,
-)
 from antiphon.grammars.bellman import discounted
-from antiphon.grammars.draft import BrickHandle, CloneHandle, OracleHandle, PlayerHandle
+from antiphon.grammars.brick import Brick
+from antiphon.grammars.cadence import Cadence
+from antiphon.grammars.draft import BrickHandle, CloneHandle, OracleHandle, PlayerHandle, QueryDraft, Value
+from antiphon.grammars.factory import Factory
+from antiphon.grammars.guarantee import Exact, Guarantee, Insulated, promised
+from antiphon.grammars.objective import Objective
+from antiphon.grammars.oracle import OracleDeclaration
 
 Asked: TypeAlias = PlayerHandle | CloneHandle | BrickHandle
 
@@ -45,50 +38,30 @@ class Smoothing:
 class Replayed:
     """One batch of transitions from Nature's memory, as values of a Query graph.
 
-    state, after: s and s' as Actor and the critics see them: observations, or what Encoder makes of them. discount: the
-    discount of a return over several steps; empty for single steps. weight: the weight of each transition in a mean;
-    empty if all count alike.
+    state, after: s and s' as Actor and the critics see them: observations, or what Encoder makes of them. outcome: the
+    reward, and whether s' is terminal. weight: the weight of each transition in a mean; empty if all count alike.
     """
 
     state: Value
     action: Value
-    reward: Value
+    outcome: tuple[Value, Value]
     after: Value
-    terminated: Value
-    discount: tuple[Value, ...]
     weight: tuple[Value, ...]
 
 
 @dataclass(frozen=True)
 class Control:
-    """The handles of a control grammar in a draft: Nature (`world`), Actor (`mu`), the critics, Encoder and clones.
+    """The handles of Nature (`world`), Actor (`mu`) and the critics in a draft, and a function that writes the target.
 
-    sight: Encoder, and its clone; empty without an Encoder. old_mu, old_critics: the clones of Actor and the critics.
-    jitter: the oracle of target policy smoothing.
+    sight: Encoder, and its clone; empty without an Encoder. target: returns Q~(s', mu~(s')), (batch, 1), for replayed
+    transitions, where Q~ and mu~ are clones; the least Q~ if there are several.
     """
 
-    draft: QueryDraft
     world: OracleHandle
     mu: Asked
     critics: tuple[Asked, ...]
-    old_mu: Asked
-    old_critics: tuple[Asked, ...]
-    sight: tuple[Asked, ...] = ()
-    smoothing: Smoothing | None = None
-    jitter: OracleHandle | None = None
-
-    def target(self, batch: Replayed) -> Value:
-        """Return Q~(s', mu~(s')), (batch, 1), where Q~ and mu~ are clones, and the least Q~ if there are several.
-
-        With smoothing, noise is added to mu~(s'). With returns over several steps, the value is discounted.
-        """
-        q, then = self.draft, self.old_mu(batch.after)
-        if self.smoothing is not None and self.jitter is not None:
-            limits = {"clip": self.smoothing.clip, "low": self.smoothing.low, "high": self.smoothing.high}
-            then = q.operator("smooth", smoothed, **limits)(then, self.jitter())
-        found = [old(batch.after, then) for old in self.old_critics]
-        least = found[0] if len(found) == 1 else q.operator("minimum", torch.minimum)(*found)
-        return later(q, least, batch)
+    sight: tuple[Asked, ...]
+    target: Callable[[Replayed], Value]
 
 
 def replay(world: OracleHandle, sight: Sequence[Asked] = ()) -> Replayed:
@@ -96,18 +69,21 @@ def replay(world: OracleHandle, sight: Sequence[Asked] = ()) -> Replayed:
 
     sight: Encoder and its clone, which see s and s'; empty without an Encoder.
     """
-    ask = world.declaration.question
     state, action, reward, after, terminated = world.replay()
     if sight:
         state, after = (each(value) for each, value in zip(sight, (state, after), strict=True))
-    discount = (world.discount(),) if ask("discount") else ()
-    weight = (world.weight(),) if ask("weight") else ()
-    return Replayed(state, action, reward, after, terminated, discount, weight)
+    weight = (world.weight(),) if world.declaration.question("weight") else ()
+    return Replayed(state, action, (reward, terminated), after, weight)
 
 
-def later(q: QueryDraft, value: Value, seen: Replayed) -> Value:
-    """Return the value at s', (batch, 1), times the discount of the steps to s' that the loss does not count."""
-    return q.operator("discount", discounted)(value, *seen.discount) if seen.discount else value
+def later(q: QueryDraft, world: OracleHandle, value: Value) -> Value:
+    """Return the value at s', (batch, 1), times the discount of the steps to s' that the loss does not count.
+
+    Nature answers this discount if it adds up the rewards of several steps.
+    """
+    if world.declaration.question("discount") is None:
+        return value
+    return q.operator("discount", discounted)(value, world.discount())
 
 
 def remember(
@@ -152,7 +128,17 @@ def control(
         for encode in sight[:1]:
             shown = encode(shown)
         world.step(q.operator("perturb", torch.add)(mu(shown), wind()))
-    return Control(q, world, mu, tuple(values.values()), old_mu, old_values, sight, smoothing, jitter)
+
+    def target(seen: Replayed) -> Value:
+        then = old_mu(seen.after)
+        if smoothing is not None and jitter is not None:
+            limits = {"clip": smoothing.clip, "low": smoothing.low, "high": smoothing.high}
+            then = q.operator("smooth", smoothed, **limits)(then, jitter())
+        found = [old(seen.after, then) for old in old_values]
+        least = found[0] if len(found) == 1 else q.operator("minimum", torch.minimum)(*found)
+        return later(q, world, least)
+
+    return Control(world, mu, tuple(values.values()), sight, target)
 
 
 def seeing(objective: Objective) -> Guarantee:

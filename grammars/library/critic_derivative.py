@@ -7,30 +7,19 @@ critics, smoothing and delay, Fujimoto et al. 2018, Addressing function approxim
 
 import torch
 
-from antiphon.grammars import (
-    UNKNOWN,
-    Cadence,
-    Estimated,
-    Exact,
-    Factory,
-    Grammar,
-    Guarantee,
-    Insulated,
-    Learned,
-    OracleDeclaration,
-    PlayerLoss,
-    QueryDraft,
-    Value,
-    chain_rule,
-    cut_from,
-    minimise,
-    promised,
-    typed,
-)
 from antiphon.grammars.bellman import bellman_error
+from antiphon.grammars.cadence import Cadence
+from antiphon.grammars.chain_rule import chain_rule, cut_from
+from antiphon.grammars.draft import QueryDraft, Value
+from antiphon.grammars.factory import Factory
+from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.guarantee import UNKNOWN, Estimated, Exact, Guarantee, Insulated, Learned, PlayerLoss, promised
 from antiphon.grammars.library.control import Control, Replayed, Smoothing, control, remember, replay, seeing
 from antiphon.grammars.losses import squared_bellman_error
 from antiphon.grammars.maps import negate
+from antiphon.grammars.objective import minimise
+from antiphon.grammars.oracle import OracleDeclaration
+from antiphon.grammars.typed import typed
 
 
 @typed
@@ -91,7 +80,7 @@ def critic_derivative(
 
 def _errors(q: QueryDraft, game: Control, seen: Replayed, gamma: float) -> list[Value]:
     """Return the loss of each critic: its mean squared Bellman error at the actions that were taken."""
-    target = seen.reward, seen.terminated, game.target(seen)
+    target = *seen.outcome, game.target(seen)
     error = q.loss("BE", squared_bellman_error, gamma=gamma)
     values = [critic(seen.state, seen.action) for critic in game.critics]
     losses = [error(*target, value, *seen.weight) for value in values]

@@ -6,31 +6,19 @@ Other methods differentiate Critic to get this derivative.
 
 import torch
 
-from antiphon.grammars import (
-    UNKNOWN,
-    Brick,
-    Cadence,
-    Estimated,
-    Exact,
-    Factory,
-    Grammar,
-    Guarantee,
-    Insulated,
-    Learned,
-    OracleDeclaration,
-    PlayerLoss,
-    QueryDraft,
-    Value,
-    chain_rule,
-    cut_from,
-    cut_into,
-    minimise,
-    promised,
-    typed,
-)
+from antiphon.grammars.brick import Brick
+from antiphon.grammars.cadence import Cadence
+from antiphon.grammars.chain_rule import chain_rule, cut_from, cut_into
+from antiphon.grammars.draft import QueryDraft, Value
+from antiphon.grammars.factory import Factory
+from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.guarantee import UNKNOWN, Estimated, Exact, Guarantee, Insulated, Learned, PlayerLoss, promised
 from antiphon.grammars.library.control import control, remember, replay, seeing
 from antiphon.grammars.losses import bellman_gradient, bellman_gradient_error, descended_slope
 from antiphon.grammars.maps import over_batch
+from antiphon.grammars.objective import minimise
+from antiphon.grammars.oracle import OracleDeclaration
+from antiphon.grammars.typed import typed
 
 
 def promises(loss: str, action: Value, slope: Value) -> Guarantee:
@@ -87,7 +75,7 @@ def dac(
         g = slope(seen.state, played)
         deviation = q.operator("deviation", torch.sub)(seen.action, played)
         bootstrap = game.target(seen)
-        told = seen.reward, seen.terminated, bootstrap, game.critics[0](seen.state, played), g, deviation
+        told = *seen.outcome, bootstrap, game.critics[0](seen.state, played), g, deviation
         loss = q.loss("BGE", bellman_gradient_error, gamma=gamma)(*told, *seen.weight)
         remember(q, game.world, bellman_gradient, *told, gamma=gamma)
 

@@ -20,16 +20,17 @@ class RandomPolicy(nn.Module):
 
     The second input is standard normal noise eps. The first output is the action, the image of mean(s) + deviation(s)
     eps under `Within`, which maps each number into the bounds of its dimension. The second output is the logarithm of
-    the action's probability density. low, high: the bounds of each dimension; they may be infinite.
+    the action's probability density. low, high: the bounds of each dimension; they may be infinite. Without them,
+    actions are in (-1, 1).
     """
 
     def __init__(
         self,
         state: Count,
         action: Count,
-        widths: Sequence[Count] = (256, 256),
-        low: Sequence[float] | None = None,
-        high: Sequence[float] | None = None,
+        widths: Sequence[Count],
+        low: Sequence[float] = (),
+        high: Sequence[float] = (),
         dtype: torch.dtype = torch.float32,
     ) -> None:
         super().__init__()

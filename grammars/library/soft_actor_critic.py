@@ -8,28 +8,19 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from antiphon.grammars import (
-    UNKNOWN,
-    Cadence,
-    Estimated,
-    Exact,
-    Factory,
-    Grammar,
-    Guarantee,
-    Insulated,
-    Learned,
-    OracleDeclaration,
-    QueryDraft,
-    chain_rule,
-    maximise,
-    minimise,
-    promised,
-    typed,
-)
 from antiphon.grammars.bellman import bellman_error
+from antiphon.grammars.cadence import Cadence
+from antiphon.grammars.chain_rule import chain_rule
+from antiphon.grammars.draft import QueryDraft
+from antiphon.grammars.factory import Factory
+from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.guarantee import UNKNOWN, Estimated, Exact, Guarantee, Insulated, Learned, promised
 from antiphon.grammars.library.control import later, remember, replay
 from antiphon.grammars.losses import squared_bellman_error
 from antiphon.grammars.numbers import Positive
+from antiphon.grammars.objective import maximise, minimise
+from antiphon.grammars.oracle import OracleDeclaration
+from antiphon.grammars.typed import typed
 
 CRITICS = ("Critic", "Twin")
 """The names of the two critics."""
@@ -80,8 +71,8 @@ def soft_actor_critic(
         seen = replay(world, (*sight, *old_sight))
         then, rarity = mu(seen.after, dice())
         value = q.operator("soft value", soft_value, temperature=temperature)
-        target = later(q, value(*(each(seen.after, then) for each in olds), rarity), seen)
-        told = [(seen.reward, seen.terminated, target, each(seen.state, seen.action)) for each in critics]
+        target = later(q, world, value(*(each(seen.after, then) for each in olds), rarity))
+        told = [(*seen.outcome, target, each(seen.state, seen.action)) for each in critics]
         error = q.loss("BE", squared_bellman_error, gamma=gamma)
         errors = [error(*each, *seen.weight) for each in told]
         remember(q, world, bellman_error, *told[0], gamma=gamma)
