@@ -38,8 +38,12 @@ class Priorities:
         self._set(rows, np.full(len(rows), self._largest))
 
     def update(self, rows: np.ndarray, errors: np.ndarray) -> None:
-        """Set the priorities of rows from their errors. Both are (n,); of a row that occurs twice, the last counts."""
+        """Set the priorities of rows from their errors. Both are (n,); of a row that occurs twice, the last counts.
+
+        An error that is NaN or infinite gives the largest priority so far.
+        """
         size = np.abs(errors) + LEAST
+        size = np.where(np.isfinite(size), size, self._largest)
         self._largest = max(self._largest, float(size.max()))
         self._set(rows, size)
 

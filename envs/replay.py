@@ -55,9 +55,9 @@ class Replay:
 
     observation, action: widths of the vectors. dtype: of drawn transitions. who: name of the environment in errors.
     storage: dtype in which observations are stored; None for `dtype`. n_step: adds up rewards over several steps; then
-    a sixth column is stored, 1 for the last step of an episode, else 0. priorities: draws rows by priority; None draws
-    them uniformly. Stored and drawn transitions are copied. Raises OracleError if this machine does not have enough
-    memory.
+    a sixth column is stored, 1 for the last step of an episode, else 0. priority_alpha: draws rows by priority (see
+    `Priorities`); 0 draws them uniformly. Stored and drawn transitions are copied. Raises OracleError if this machine
+    does not have enough memory.
     """
 
     def __init__(
@@ -70,17 +70,18 @@ class Replay:
         *,
         storage: torch.dtype | None = None,
         n_step: NStep | None = None,
-        priorities: Priorities | None = None,
+        priority_alpha: float = 0.0,
     ) -> None:
         self.capacity, self._filled, self._next, self._who = capacity, 0, 0, who
-        self._n_step, self._priorities, self._rows = n_step, priorities, torch.empty(0, dtype=torch.int64)
+        self._n_step, self._rows = n_step, torch.empty(0, dtype=torch.int64)
         shown, number = ((capacity, observation), storage or dtype), ((capacity,), dtype)
         columns = [shown, ((capacity, action), dtype), number, shown, number] + [number] * (n_step is not None)
         self._row = sum(math.prod(shape[1:]) * kind.itemsize for shape, kind in columns)
-        more = 0 if priorities is None else Priorities.bytes_per_row()
+        more = Priorities.bytes_per_row() if priority_alpha else 0
         what = f"{who}: a replay of {capacity} transitions with observations of {observation} numbers"
         refuse_beyond_memory(what, capacity * (self._row + more), "Choose a smaller `capacity`, or observe less.")
         self._columns = tuple(torch.empty(shape, dtype=kind) for shape, kind in columns)
+        self._priorities = Priorities(capacity, priority_alpha) if priority_alpha else None
         self._discount = torch.empty(0)
         self._dtype, self._plain = dtype, n_step is None and shown[1] is dtype
 

@@ -7,7 +7,6 @@ import torch
 
 from antiphon.envs.n_step import NStep
 from antiphon.envs.normalisation import ObservationScale, RewardScale, Scales
-from antiphon.envs.priorities import Priorities
 from antiphon.envs.replay import Replay
 from antiphon.grammars.numbers import Count, Fraction
 from antiphon.grammars.typed import typed
@@ -70,7 +69,7 @@ class ReplayOptions:
             who=who,
             storage=getattr(torch, self.storage),
             n_step=NStep(self.n_step, envs, self.gamma) if self.n_step > 1 else None,
-            priorities=Priorities(capacity, self.priority_alpha) if self.priority_alpha else None,
+            priority_alpha=self.priority_alpha,
         )
 
 

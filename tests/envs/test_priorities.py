@@ -8,7 +8,7 @@ from hypothesis import given, settings, strategies as st
 from antiphon.envs.gymnasium import nature
 from antiphon.envs.priorities import LEAST, Priorities
 from antiphon.envs.replay_options import ReplayOptions
-from antiphon.errors import ExperimentError
+from antiphon.errors import ExperimentError, OracleError
 from antiphon.grammars.states import same_states
 from rigs.environments import Line
 
@@ -45,6 +45,8 @@ def test_new_rows_have_the_largest_priority_so_far_and_rows_beyond_the_filled_ar
     found = Priorities(1000, 1.0)
     found.add(np.arange(3))
     found.update(np.array([0, 1, 2, 2]), np.array([0.0, 0.0, 9.0, 0.0]))
+    found.update(np.array([0, 1]), np.array([np.nan, np.inf]))
+    found.update(np.array([0, 1]), np.array([0.0, 0.0]))
     found.add(np.array([3]))
     drawn = found.draw(5000, 4, torch.Generator().manual_seed(0)).bincount(minlength=4)
     assert drawn[3] > 4990 and drawn.sum() == 5000 and len(drawn) == 4
@@ -79,3 +81,11 @@ def test_exponents_out_of_range_are_refused(wrong):
     with pytest.raises(ExperimentError) as refused:
         ReplayOptions(**wrong)
     assert "ReplayOptions" in str(refused.value) and name in str(refused.value) and str(value) in str(refused.value)
+
+
+def test_a_prioritised_memory_that_is_larger_than_the_machine_is_refused_before_it_is_made():
+    with pytest.raises(OracleError) as refused:
+        nature(Line, capacity=10**12, options=ReplayOptions(priority_alpha=0.5)).make(seed=0)
+    # A row has 7 numbers of float32, and 17 bytes of priorities.
+    told = str(refused.value)
+    assert "'Line'" in told and f"{(7 * 4 + 17) * 1e12 / 2**30:.1f} GiB" in told and "`capacity`" in told
