@@ -21,6 +21,7 @@ from antiphon.envs.markov_examples import (
 from antiphon.envs.markov_process import MarkovProcess as MarkovProcess
 from antiphon.envs.mnist import mnist as mnist, mnist_arrays as mnist_arrays
 from antiphon.envs.regulator import regulator as regulator
+from antiphon.envs.replay_options import ReplayOptions as ReplayOptions
 from antiphon.envs.returns import episode_returns as episode_returns
 from antiphon.envs.riccati import Regulator as Regulator
 from antiphon.envs.text import text as text, text_streams as text_streams, text_windows as text_windows

@@ -33,7 +33,8 @@ class Spaces:
 
     observation, action: widths of the flat vectors. low, high: bounds of each dimension of the player's output (see
     `ActionMap`); they may be infinite. picture: the shape of the largest part of an observation with two or more
-    dimensions; () if there is none.
+    dimensions; () if there is none. parts: the shape of each part of an observation, in the order of the flat vector.
+    bytes: whether all numbers of an observation are integers from 0 to 255.
     """
 
     observation: int
@@ -41,6 +42,8 @@ class Spaces:
     low: tuple[float, ...]
     high: tuple[float, ...]
     picture: tuple[int, ...] = ()
+    parts: tuple[tuple[int, ...], ...] = ()
+    bytes: bool = False
 
 
 def title(name: Name) -> str:
@@ -94,7 +97,8 @@ def read_spaces(name: Name, keywords: Keywords | None = None) -> Spaces:
     with forked(), contextlib.closing(make(name, keywords or {})) as environment:
         environment.reset(seed=0)
         observations, actions = environment.observations, environment.actions
-        return Spaces(observations.width, actions.width, actions.low, actions.high, observations.largest_picture)
+        pictured = observations.largest_picture, observations.parts, observations.bytes
+        return Spaces(observations.width, actions.width, actions.low, actions.high, *pictured)
 
 
 class Step(NamedTuple):
@@ -263,8 +267,8 @@ def _check_wrappers(environment: gymnasium.Env[Any, Any], who: str) -> None:
             raise OracleError(
                 f"{who} contains {type(layer).__name__}, whose running statistics belong to one copy, are in no "
                 "checkpoint, and would begin anew in evaluation; expected wrappers that remember nothing beyond an "
-                "episode. Divide rewards by `reward_scale`; scale observations by constants "
-                "(gymnasium.wrappers.TransformObservation)."
+                "episode. Remove the wrapper, and set `normalize_observations` or `normalize_rewards` instead: then "
+                "Nature keeps such statistics, for all copies, in its checkpoints."
             )
         layer = layer.env if isinstance(layer, gymnasium.Wrapper) else None
 

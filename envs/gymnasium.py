@@ -14,7 +14,8 @@ from antiphon.envs.environment import Keywords, Name, Spaces, make, read_spaces,
 from antiphon.envs.episodes import Episodes
 from antiphon.envs.processes import Apart
 from antiphon.envs.repeating import Histories
-from antiphon.envs.replay import Replay, check_capacity, replay_questions
+from antiphon.envs.replay import check_capacity, replay_questions
+from antiphon.envs.replay_options import PLAIN, ReplayOptions, Storage
 from antiphon.envs.spaces import float32
 from antiphon.errors import OracleError
 from antiphon.grammars.factory import Factory
@@ -24,8 +25,12 @@ from antiphon.grammars.seeds import at_round
 from antiphon.grammars.typed import typed
 from antiphon.grammars.types import Batch
 from antiphon.oracles.draws import Draws
+from antiphon.oracles.noise import scale_at
 
 Vectorization = Literal["sync", "async"]
+
+SCALES = "scales"
+"""Key of the running statistics of observations and rewards in a Nature's state."""
 
 PICTURE = 1000
 """Size from which `nature` warns that a picture (an observation with two or more dimensions) is flattened."""
@@ -45,6 +50,7 @@ def nature(
     deadline: Seconds = 60.0,
     overlap: bool = False,
     stagger: Natural = 0,
+    options: ReplayOptions = PLAIN,
     symbol: str = "batch",
     envs_symbol: str = "envs",
 ) -> OracleDeclaration:
@@ -60,21 +66,23 @@ def nature(
     observe() -> s. It returns the observations, (envs, observation).
     step(a) -> reward, done. It makes a step in every copy with the actions a, (envs, action), and stores the
     transitions. Both results are (envs,).
-    replay() -> s, a, r, s', terminated. It draws transitions uniformly from the last `capacity`. Each result is
-    (batch, ...).
+    replay() -> s, a, r, s', terminated. It draws from the last `capacity` transitions. Each result is (batch, ...).
 
     Observations are flattened, with a warning for large pictures. A dimension of the action is in units of [-1, 1] if
     the environment bounds it on both sides, else in the units of the environment. Actions are clipped, and then
     stored. In the first `warmup` steps (of all copies together) a random action replaces the given one, and is stored.
     Rewards are divided by `reward_scale`, except in the report. The last transition of an episode has its true next
-    observation; a time limit is not termination.
+    observation; a time limit is not termination. options: see `ReplayOptions`. With `n_step` above 1, discount()
+    answers the discounts of the last replay. With priorities, weight() answers its weights, and prioritise(errors) sets
+    its priorities. All are (batch,).
 
     This function makes, resets and closes one environment, to read its spaces. Raises OracleError if one of these
     fails, if the actions are discrete, or for a size out of range.
     """
-    check_capacity(title(id), capacity, envs)
+    check_capacity(title(id), capacity, envs, options.n_step)
     spaces = read_spaces(id, keywords)
     _warn_of_pictures(title(id), spaces)
+    _refuse_rounded(title(id), options.storage, spaces)
     factory = Factory.of(
         Nature,
         id,
@@ -88,8 +96,10 @@ def nature(
         deadline=deadline,
         overlap=overlap,
         stagger=stagger,
+        **({"options": options} if options.any else {}),
     )
-    questions = replay_questions(spaces.observation, spaces.action, Batch(envs_symbol), Batch(symbol))
+    symbols = Batch(envs_symbol), Batch(symbol)
+    questions = replay_questions(spaces.observation, spaces.action, *symbols, further=options.questions)
     return OracleDeclaration(factory, questions, ((envs_symbol, envs), (symbol, batch)))
 
 
@@ -97,8 +107,18 @@ def _warn_of_pictures(who: str, spaces: Spaces) -> None:
     if math.prod(spaces.picture) >= PICTURE:
         warnings.warn(
             f"{who} observes a picture of shape {spaces.picture}, which is flattened to "
-            f"{math.prod(spaces.picture)} numbers, unscaled. Wrap it to observe features, or a small scaled picture.",
+            f"{math.prod(spaces.picture)} numbers, unscaled. Let an Encoder see it (`channels` of the experiment), or "
+            "wrap the environment to observe features, or a small scaled picture.",
             stacklevel=3,
+        )
+
+
+def _refuse_rounded(who: str, storage: Storage, spaces: Spaces) -> None:
+    """Raise OracleError if the memory cannot hold the observations in the dtype `storage`."""
+    if storage == "uint8" and not spaces.bytes:
+        raise OracleError(
+            f"{who}: `storage` is uint8, and some observed numbers are no integers from 0 to 255; expected a space of "
+            "dtype uint8. Set `storage` to float32 or float16."
         )
 
 
@@ -133,6 +153,7 @@ class Nature:
         deadline: float,
         overlap: bool,
         stagger: int = 0,
+        options: ReplayOptions = PLAIN,
         seed: int,
     ) -> None:
         self._who, self._envs, self._batch, self._overlap, self._seed = title(id), envs, batch, overlap, seed
@@ -142,8 +163,10 @@ class Nature:
         one = make(id, keywords)
         self._actions = one.actions
         one.close()
-        self._replay = Replay(capacity, one.observations.width, one.actions.width, who=self._who)
+        self._options, widths = options, (one.observations.width, one.actions.width)
+        self._replay = options.replay(capacity, *widths, envs, self._who)
         self._histories = Histories(envs, one.actions.width)
+        self._scales = options.scales(one.observations.width, envs)
         self._copies = Together(id, keywords, envs) if vectorization == "sync" else Apart(id, keywords, envs, deadline)
         # Separate streams: 1 for the actions of the warm-up, 2 for draws from the replay, 3 for the seeds of resets.
         self._warmup_draws, self._replay_draws = Draws(at_round(seed, 1)), Draws(at_round(seed, 2))
@@ -156,14 +179,22 @@ class Nature:
             raise
 
     def answer(self, question: str, inputs: Sequence[Tensor], round: int) -> Sequence[Tensor]:
-        """Answer the question "observe", "step" or "replay"."""
+        """Answer the question "observe", "step" or "replay"; or one about the last replay (see `replay_questions`)."""
         if question == "observe" or not len(self._replay):
             self._arrive()
         if question == "observe":
-            return (self._observed.clone(),)
+            return (self._observed.clone() if self._scales is None else self._scales.observation(self._observed),)
         if question == "step":
             return self._step(inputs[0], round)
-        return self._replay.sample(self._batch, self._replay_draws.at(round))
+        if question == "replay":
+            drawn = self._replay.sample(self._batch, self._replay_draws.at(round))
+            return drawn if self._scales is None else self._scales.replayed(drawn)
+        if question == "discount":
+            return (self._replay.discount,)
+        if question == "weight":
+            return (self._replay.weights(scale_at(self._options.priority_beta, round)),)
+        self._replay.prioritise(inputs[0])
+        return ()
 
     def state(self) -> State:
         """Return the replay memory, the number of steps so far, and what is needed to repeat the current episodes."""
@@ -171,7 +202,8 @@ class Nature:
         counts = {"env_steps": self._env_steps, "begun_anew": self._begun_anew, "episodes": self._episodes.state()}
         step = {"underway": underway, "told": tuple(each.clone() for each in self._told)}
         history = {"observed": self._observed.clone(), "history": self._histories.state()}
-        return {"replay": self._replay.state(), **counts, **step, **history}
+        scales = {} if self._scales is None else {SCALES: self._scales.state()}
+        return {"replay": self._replay.state(), **counts, **step, **history, **scales}
 
     def load(self, state: State) -> None:
         """Continue exactly from a saved state: repeat the steps of the current episodes. Blocks until this is done."""
@@ -183,6 +215,9 @@ class Nature:
         self._told = tuple(each.clone() for each in state["told"])
         self._observed, anew = self._repeat(state["observed"])
         self._episodes.load(state["episodes"], anew)
+        self._replay.end_episodes(anew)
+        if self._scales is not None:
+            self._scales.load(state[SCALES], anew)
         self._underway = None
         if state["underway"] is not None:
             self._begin_step(state["underway"].numpy().copy())
@@ -204,7 +239,8 @@ class Nature:
         self._begin_step(self._units(action, round))
         if not self._overlap:
             self._arrive()
-        return self._told
+        reward, done = self._told
+        return reward if self._scales is None else self._scales.reward(reward), done
 
     def _begin_step(self, units: np.ndarray) -> None:
         self._cut = self._cuts == self._env_steps // self._envs + 1
@@ -224,8 +260,14 @@ class Nature:
         self._episodes.count(reward, ended, self._cut, self._env_steps)
         self._histories.add(units, done.tolist(), beginnings)
         columns = units, scaled, _rows(after), terminated.astype(np.float32)
+        if self._options.n_step > 1:
+            columns = *columns, done.astype(np.float32)
         self._replay.store(self._observed, *map(torch.from_numpy, columns))
-        self._observed = torch.from_numpy(_rows(observed))
+        shown = _rows(observed)
+        if self._scales is not None:
+            self._scales.observe(shown)
+            self._scales.pay(scaled, done)
+        self._observed = torch.from_numpy(shown)
         self._told = torch.from_numpy(scaled), torch.from_numpy(done.astype(np.float32))
 
     def _scaled(self, reward: np.ndarray) -> np.ndarray:
@@ -255,7 +297,10 @@ class Nature:
         # Only these resets are seeded. A reset at the end of an episode continues the generator of the copy.
         seed = self._reset_seed()
         self._histories.begin(range(seed, seed + self._envs))
-        return torch.from_numpy(_rows(self._copies.reset(seed)))
+        shown = _rows(self._copies.reset(seed))
+        if self._scales is not None:
+            self._scales.observe(shown)
+        return torch.from_numpy(shown)
 
     def _repeat(self, expected: Tensor) -> tuple[Tensor, np.ndarray]:
         """Repeat the current episodes in all copies, and return their last observations.

@@ -38,7 +38,7 @@ class ActionMap:
             raise OracleError(f"{who} has the action space {space}; expected at least one dimension. Give it one.")
         self.width, self._shape, self._dtype, self._who = int(np.prod(space.shape)), space.shape, space.dtype, who
         self._narrow = np.finfo(space.dtype).max < np.finfo(np.float32).max
-        # The maps compute in the dtype of the box, so that bounds are met exactly.
+        # The maps compute in the dtype of the box, so that bounds are met up to its rounding.
         self._low, self._high = space.low.reshape(-1), space.high.reshape(-1)
         largest = np.finfo(space.dtype).max  # some environments use it as infinity
         self._bounded = (self._low > -largest) & (self._high < largest)
@@ -114,7 +114,23 @@ class ObservationMap:
     @property
     def largest_picture(self) -> tuple[int, ...]:
         """The shape of the largest part of an observation with two or more dimensions; () if there is no such part."""
-        return max((box.shape for box in _boxes(self._space) if len(box.shape) > 1), key=np.prod, default=())
+        return max((shape for shape in self.parts if len(shape) > 1), key=np.prod, default=())
+
+    @property
+    def parts(self) -> tuple[tuple[int, ...], ...]:
+        """The shape of each part of an observation, in the order of the flat vector. Only boxes keep their shape."""
+        return tuple(
+            (isinstance(part, gymnasium.spaces.Box) and part.shape) or (int(flatdim(part)),)
+            for part in _parts(self._space)
+        )
+
+    @property
+    def bytes(self) -> bool:
+        """Whether all numbers of an observation are integers from 0 to 255."""
+        return all(
+            part.dtype == np.uint8 if isinstance(part, gymnasium.spaces.Box) else isinstance(part, _ZEROS_AND_ONES)
+            for part in _parts(self._space)
+        )
 
     def flat(self, observation: Any, when: str) -> np.ndarray:  # Any: an environment's observation
         """Return the observation as a vector (width,) of finite float32, in new memory.
@@ -214,10 +230,14 @@ def _fitted_box(space: gymnasium.spaces.Box, value: Any, where: str) -> Any:  # 
     return fitted
 
 
-def _boxes(space: gymnasium.Space[Any]) -> Iterator[gymnasium.spaces.Box]:
-    if isinstance(space, gymnasium.spaces.Box):
+def _parts(space: gymnasium.Space[Any]) -> Iterator[gymnasium.Space[Any]]:
+    """Yield the parts of a space that are no Dict and no Tuple, in the order of the flat vector."""
+    if not isinstance(space, (gymnasium.spaces.Dict, gymnasium.spaces.Tuple)):
         yield space
-    elif isinstance(space, (gymnasium.spaces.Dict, gymnasium.spaces.Tuple)):
-        parts = space.spaces.values() if isinstance(space, gymnasium.spaces.Dict) else space.spaces
-        for part in parts:
-            yield from _boxes(part)
+        return
+    for part in space.spaces.values() if isinstance(space, gymnasium.spaces.Dict) else space.spaces:
+        yield from _parts(part)
+
+
+_ZEROS_AND_ONES = (gymnasium.spaces.Discrete, gymnasium.spaces.MultiDiscrete, gymnasium.spaces.MultiBinary)
+"""Spaces whose flat vectors contain zeros and ones only."""

@@ -10,6 +10,7 @@ from antiphon.grammars.chain_rule import (
     Upstream as Upstream,
     chain_rule as chain_rule,
     cut_at as cut_at,
+    cut_from as cut_from,
     cut_into as cut_into,
     freeze_at as freeze_at,
     negate_into as negate_into,

@@ -145,3 +145,11 @@ def _held(error: Tensor, terminated: Tensor, next_value: Tensor, gamma: float) -
     to V(s').
     """
     return error - gamma * (1 - terminated) * (next_value - next_value.detach()).squeeze(-1)
+
+
+def discounted(next_value: Tensor, discount: Tensor) -> Tensor:
+    """Return the value at the end of each return over several steps, times the discount: (batch, 1) -> (batch, 1).
+
+    discount: gamma^(k-1) for a return of k steps, (batch,).
+    """
+    return next_value * discount.unsqueeze(-1)

@@ -21,3 +21,11 @@ class Cadence:
     def active(self, round: int) -> bool:
         """Whether `round` is one of the rounds `start`, `start + every`, `start + 2 * every`, ... of this cadence."""
         return round >= self.start and (round - self.start) % self.every == 0
+
+    def within(self, other: "Cadence") -> bool:
+        """Whether every round of this cadence is a round of the other one.
+
+        >>> Cadence(4, start=6).within(Cadence(2)), Cadence(3).within(Cadence(2))
+        (True, False)
+        """
+        return other.active(self.start) and self.every % other.every == 0

@@ -47,14 +47,21 @@ class Upstream:
         messages between the brick's own players do not enter it. Raises GrammarError for a name that the Query graph
         does not have.
         """
+        return self._crosses(owner, self.target, self.source)
+
+    def leaves(self, owner: str) -> bool:
+        """Whether the message was sent by `owner`: by its vector-Jacobian product. owner, errors: as for `enters`."""
+        return self._crosses(owner, self.source, self.target)
+
+    def _crosses(self, owner: str, inner: Node, outer: Node) -> bool:
         known = self.response.query.owners
         if owner not in known:
             raise GrammarError(
                 f"an edit is about {owner!r}, which the Query graph does not have; expected a player, an oracle, an "
                 f"operator or a brick, one of {sorted(known)}. Name one of these."
             )
-        uses = {use for use in self.target.within if use.brick == owner}
-        return self.target.owner == owner or not uses <= set(self.source.within)
+        uses = {use for use in inner.within if use.brick == owner}
+        return inner.owner == owner or not uses <= set(outer.within)
 
 
 @dataclass(frozen=True)
@@ -270,6 +277,15 @@ def cut_into(owner: str) -> Edit:
     owner: the name of a player, an oracle, an operator or a brick.
     """
     return lambda upstream: None if upstream.enters(owner) else upstream.message
+
+
+@typed
+def cut_from(owner: str) -> Edit:
+    """Return an edit that cuts every message that `owner` sends about its inputs. Its own parameters still learn.
+
+    owner: the name of a player, an oracle, an operator or a brick.
+    """
+    return lambda upstream: None if upstream.leaves(owner) else upstream.message
 
 
 @typed

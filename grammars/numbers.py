@@ -48,6 +48,7 @@ class Items:
 Natural: TypeAlias = Annotated[int, Range(0)]
 Count: TypeAlias = Annotated[int, Range(1)]
 Positive: TypeAlias = Annotated[float, Range(0, above=True)]
+Fraction: TypeAlias = Annotated[float, Range(0, 1)]
 Threads: TypeAlias = Annotated[int, Range(1, 2**15)]
 Share: TypeAlias = Annotated[float, Range(0, 1, above=True)]
 Seconds: TypeAlias = Annotated[float, Range(0, LONGEST, above=True)]

@@ -351,7 +351,7 @@ def refuse_conflicting_sizes(oracles: Sequence[NamedOracle]) -> None:
 
 
 def _refuse_bad_order(graph: QueryGraph) -> None:
-    names = {node.name: node for node in graph.nodes}
+    names, cadences = {node.name: node for node in graph.nodes}, graph.cadences
     seen: set[str] = set()
     for node in graph.nodes:
         for port in node.inputs:
@@ -367,10 +367,10 @@ def _refuse_bad_order(graph: QueryGraph) -> None:
                     "cycle. Expected every input to be asked earlier in the round; carry the value over to the next "
                     "round through an oracle (a replay, a memory), or order the nodes by dependence."
                 )
-            if source.query_pass != node.query_pass:
+            if not cadences[node.query_pass].within(cadences[source.query_pass]):
                 raise GrammarError(
-                    f"node {node.name!r} of pass {node.query_pass!r} takes {port!r} of pass {source.query_pass!r}; "
-                    "expected both in one pass, because either may rest while the other plays. "
-                    "Ask both in the same pass, or carry the value through an oracle."
+                    f"node {node.name!r} of pass {node.query_pass!r} takes {port!r} of pass {source.query_pass!r}, "
+                    f"which rests in some of its rounds; expected a pass that is played in all rounds of "
+                    f"{node.query_pass!r}. Ask both in the same pass, or carry the value through an oracle."
                 )
         seen.add(node.name)

@@ -12,5 +12,6 @@ from antiphon.oracles.noise import (
     uniform as uniform,
 )
 from antiphon.oracles.operator import Operator as Operator
+from antiphon.oracles.ornstein_uhlenbeck import ornstein_uhlenbeck as ornstein_uhlenbeck
 from antiphon.oracles.referee import finite_referee as finite_referee, point_referee as point_referee
 from antiphon.oracles.scalar_schedule import scalar_schedule as scalar_schedule

@@ -27,7 +27,8 @@ Staleness: TypeAlias = Natural | Mapping[str, Natural]
 def stale_passes(grammar: Grammar, staleness: Staleness) -> Mapping[str, int]:
     """Return the passes of the Query graph whose queries use older parameters, each with their age in rounds.
 
-    Raises PlacementError for a pass that the grammar does not have.
+    Raises PlacementError for a pass that the grammar does not have, and for one that takes values of a pass which is
+    not stale.
     """
     names = list(grammar.query.cadences)
     given = staleness if isinstance(staleness, Mapping) else dict.fromkeys(names, staleness)
@@ -37,7 +38,22 @@ def stale_passes(grammar: Grammar, staleness: Staleness) -> Mapping[str, int]:
                 f"staleness was given for {name!r}, which is no pass of grammar {grammar.name!r}; expected one of "
                 f"{names}, or one number for all. Correct the name."
             )
-    return {name: int(age) for name, age in given.items() if age}
+    stale = {name: int(age) for name, age in given.items() if age}
+    _refuse_ahead(grammar, stale)
+    return stale
+
+
+def _refuse_ahead(grammar: Grammar, stale: Mapping[str, int]) -> None:
+    """Raise PlacementError if a stale pass, which is played ahead, takes a value of a pass that is not stale."""
+    query = grammar.query
+    for node in query.nodes:
+        sources = {query.by_name[port.node].query_pass for port in node.inputs if node.query_pass in stale}
+        if behind := sorted(sources - stale.keys()):
+            raise PlacementError(
+                f"staleness was given for pass {node.query_pass!r}, whose node {node.name!r} takes a value of pass "
+                f"{behind[0]!r}, which would be played later; expected staleness for both, or for {behind[0]!r} only. "
+                "Correct it."
+            )
 
 
 def weaker(grammar: Grammar, staleness: Staleness) -> str:

@@ -12,6 +12,7 @@ from antiphon.grammars.library.densities import (
     normal_inverse_wishart as normal_inverse_wishart,
 )
 from antiphon.grammars.library.diffusion import diffusion as diffusion
+from antiphon.grammars.library.encoder import Encoder as Encoder
 from antiphon.grammars.library.feedback_alignment import feedback_alignment as feedback_alignment
 from antiphon.grammars.library.finite_game import finite_game as finite_game
 from antiphon.grammars.library.forward_forward import forward_forward as forward_forward
@@ -45,7 +46,9 @@ from antiphon.grammars.library.online_game import online_game as online_game
 from antiphon.grammars.library.penalty import squared_norm as squared_norm
 from antiphon.grammars.library.point import Point as Point
 from antiphon.grammars.library.projected_fixpoint import gtd2 as gtd2, tdc as tdc
+from antiphon.grammars.library.random_policy import RandomPolicy as RandomPolicy
 from antiphon.grammars.library.recurrent import recurrent as recurrent
+from antiphon.grammars.library.soft_actor_critic import soft_actor_critic as soft_actor_critic
 from antiphon.grammars.library.strategy import MixedStrategy as MixedStrategy
 from antiphon.grammars.library.supervised import supervised as supervised
 from antiphon.grammars.library.synthetic_gradients import synthetic_gradients as synthetic_gradients

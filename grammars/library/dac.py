@@ -4,35 +4,21 @@
 Other methods differentiate Critic to get this derivative.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 import torch
 
-from antiphon.grammars import (
-    UNKNOWN,
-    Brick,
-    Cadence,
-    Estimated,
-    Exact,
-    Factory,
-    Grammar,
-    Guarantee,
-    Insulated,
-    Learned,
-    OracleDeclaration,
-    PlayerLoss,
-    QueryDraft,
-    Value,
-    chain_rule,
-    cut_into,
-    minimise,
-    promised,
-    typed,
-)
-from antiphon.grammars.draft import BrickHandle, OracleHandle, PlayerHandle
-from antiphon.grammars.losses import bellman_gradient_error, descended_slope
+from antiphon.grammars.brick import Brick
+from antiphon.grammars.cadence import Cadence
+from antiphon.grammars.chain_rule import chain_rule, cut_from, cut_into
+from antiphon.grammars.draft import QueryDraft, Value
+from antiphon.grammars.factory import Factory
+from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.guarantee import UNKNOWN, Estimated, Exact, Guarantee, Insulated, Learned, PlayerLoss, promised
+from antiphon.grammars.library.control import control, remember, replay, seeing
+from antiphon.grammars.losses import bellman_gradient, bellman_gradient_error, descended_slope
 from antiphon.grammars.maps import over_batch
+from antiphon.grammars.objective import minimise
+from antiphon.grammars.oracle import OracleDeclaration
+from antiphon.grammars.typed import typed
 
 
 def promises(loss: str, action: Value, slope: Value) -> Guarantee:
@@ -51,44 +37,6 @@ def promises(loss: str, action: Value, slope: Value) -> Guarantee:
     )
 
 
-@dataclass(frozen=True)
-class Control:
-    """The handles of Nature (`world`), Actor (`mu`) and Critic (`value`) in a draft, and a function from s' to the
-    target.
-
-    The target is Q~(s', mu~(s')), where Q~ and mu~ are the clones of Critic and Actor.
-    """
-
-    world: OracleHandle
-    mu: PlayerHandle | BrickHandle
-    value: PlayerHandle | BrickHandle
-    target: Callable[[Value], Value]
-
-
-def control(
-    q: QueryDraft,
-    nature: OracleDeclaration,
-    noise: OracleDeclaration,
-    actor: Factory | Brick,
-    critic: Factory | Brick,
-    follow: Cadence,
-    soft: float | None,
-    act_every: int,
-) -> Control:
-    """Declare Actor and Critic, their clones, and the pass of the Query graph in which Actor acts.
-
-    follow: the rounds in which the clones follow their players. soft: the fraction of the distance to the player that
-    one step of a clone covers; None copies the player. act_every: Actor acts in every n-th round.
-    """
-    world, wind = q.oracle("Nature", nature), q.oracle("Noise", noise)
-    mu, value = q.player("Actor", actor), q.player("Critic", critic)
-    old_mu = q.clone("Actor~", mu, soft=soft, cadence=follow)
-    old_value = q.clone("Critic~", value, soft=soft, cadence=follow)
-    with q.query_pass("act", every=act_every):
-        world.step(q.operator("perturb", torch.add)(mu(world.observe()), wind()))
-    return Control(world, mu, value, lambda after: old_value(after, old_mu(after)))
-
-
 @typed
 def dac(
     nature: OracleDeclaration,
@@ -102,6 +50,7 @@ def dac(
     clone_every: int = 1,
     act_every: int = 1,
     learn_from: int = 0,
+    encoder: Factory | Brick | None = None,
 ) -> Grammar:
     """Make the grammar of Deviator-Actor-Critic. The players are Actor mu(s), Critic Q(s, a) and Deviator G(s, a).
 
@@ -112,25 +61,31 @@ def dac(
     The eps in the loss is a - mu(s): the action that Nature took and stored, minus the action of the current policy.
     In the Response graph, no gradient of the Bellman gradient error (the loss BGE) reaches Actor. Actor receives -G /
     batch, where G is Deviator's output at mu(s).
+    encoder: a player that sees the observations, and whose output is the state of all others. It learns with Critic and
+    Deviator; Actor sends it nothing. Nature may have the further questions discount(), weight() and prioritise(errors).
     """
     q = QueryDraft()
-    game = control(q, nature, noise, actor, critic, Cadence(clone_every, learn_from), soft, act_every)
+    follow = Cadence(clone_every, learn_from)
+    game = control(q, nature, noise, actor, {"Critic": critic}, follow, soft, act_every, encoder)
     slope = q.player("Deviator", deviator)
 
     with q.query_pass("learn", start=learn_from):
-        state, action, reward, after, terminated = game.world.replay()
-        played = game.mu(state)
-        g = slope(state, played)
-        deviation = q.operator("deviation", torch.sub)(action, played)
-        bootstrap = game.target(after)
-        error = q.loss("BGE", bellman_gradient_error, gamma=gamma)
-        objective = minimise(error(reward, terminated, bootstrap, game.value(state, played), g, deviation))
+        seen = replay(game.world, game.sight)
+        played = game.mu(seen.state)
+        g = slope(seen.state, played)
+        deviation = q.operator("deviation", torch.sub)(seen.action, played)
+        bootstrap = game.target(seen)
+        told = *seen.outcome, bootstrap, game.critics[0](seen.state, played), g, deviation
+        loss = q.loss("BGE", bellman_gradient_error, gamma=gamma)(*told, *seen.weight)
+        remember(q, game.world, bellman_gradient, *told, gamma=gamma)
 
+    objective = minimise(loss)
     r = chain_rule(
         q,
         objective,
-        edit=cut_into("Actor"),
+        edit=cut_into("Actor") if encoder is None else (cut_into("Actor"), cut_from("Actor")),
         answers={played: lambda r: r.map(over_batch, r.tap(g), factor=-1.0, name="ascend G")},
     )
+    guarantee = promises("BGE", played, g) + (promised() if encoder is None else seeing(minimise(loss, held=(played,))))
     query = q.graph()
-    return Grammar("dac", query, r, objective, promises("BGE", played, g).regrouped(query.players_in))
+    return Grammar("dac", query, r, objective, guarantee.regrouped(query.players_in))

@@ -68,6 +68,8 @@ def test_the_suite_keeps_its_promises(name):
         ("dac", "networks", 0, EQUAL),
         pytest.param("dac-bandit", "networks", 0, EQUAL, marks=pytest.mark.slow),
         pytest.param("critic-derivative", "networks", 0, EQUAL, marks=pytest.mark.slow),
+        pytest.param("critic-derivative", "twins", 0, EQUAL, marks=pytest.mark.slow),
+        pytest.param("soft-actor-critic", "networks", 0, SUBSET, marks=pytest.mark.slow),
         ("vae", "dense", 0, SUBSET),
         ("vae", "triangular", 0, SUBSET),
         ("gan", "dense", 0, SUBSET),

@@ -24,7 +24,9 @@ def grammars() -> Mapping[str, Grammar]:
     for name in LIBRARY:
         recipe = recipe_of(name)
         if recipe and "learn_from" in recipe.table.model_fields:
-            soon[name] = read_experiment(name, {f"{recipe.key}.{key}": value for key, value in SOON.items()}).build()
+            small = {f"{recipe.key}.{key}": value for key, value in SOON.items()}
+            for each, changes in {name: {}, **recipe.variants}.items():
+                soon[each] = read_experiment(name, {**changes, **small}).build()
     return {**library(), **soon}
 
 

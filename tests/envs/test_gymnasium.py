@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from antiphon.envs.gymnasium import nature
+from antiphon.envs.replay_options import ReplayOptions
 from antiphon.envs.spaces import ActionMap
 from antiphon.errors import OracleError
 from antiphon.grammars.states import same_states
@@ -63,6 +64,10 @@ def test_every_environment_conforms(id):
 @pytest.mark.parametrize("overlap", [False, True])
 def test_asynchronous_environments_conform(overlap):
     check_oracle(small(Line, vectorization="async", overlap=overlap))
+
+
+def test_a_nature_with_all_options_conforms():
+    check_oracle(small(Line, options=ALL))
 
 
 @pytest.mark.parametrize("id", ["HalfCheetah-v5"])
@@ -232,12 +237,16 @@ def test_other_seeds_begin_elsewhere():
     assert len({tuple(row) for row in torch.cat([first, second]).tolist()}) == 6
 
 
-def played(oracle, first, steps, width):
-    """All answers of some rounds. Every third round makes no step."""
+def all_answers(oracle, first, steps, width, further):
+    """All answers of some rounds. Every third round makes no step. further: whether the memory is prioritised."""
     for round in range(first, first + steps):
         yield oracle.answer("observe", (), round) if round % 3 else ()
         yield oracle.answer("step", (actions_of(1, 3, width, seed=round)[0],), round) if round % 3 else ()
-        yield oracle.answer("replay", (), round)
+        drawn = oracle.answer("replay", (), round)
+        yield drawn
+        if further:
+            yield *oracle.answer("discount", (), round), *oracle.answer("weight", (), round)
+            oracle.answer("prioritise", (drawn[1][:, 0],), round)
 
 
 ENVIRONMENTS = [(id, {}) for id in (Line, LinearQuadratic, Tiles, Nested)]
@@ -246,15 +255,24 @@ ENVIRONMENTS += [
     for id in ("Pendulum-v1", "MountainCarContinuous-v0", "InvertedPendulum-v5", "Hopper-v5", "HalfCheetah-v5")
 ]
 
+ALL = ReplayOptions(True, True, n_step=3, storage="float16", priority_alpha=0.6)
+
 
 @pytest.mark.parametrize("id, keywords", ENVIRONMENTS)
 @pytest.mark.parametrize(
-    "how", [{"stagger": 40}, {"overlap": True}, {"overlap": True, "vectorization": "async"}], ids=str
+    "how",
+    [
+        {"stagger": 40},
+        {"overlap": True},
+        {"overlap": True, "vectorization": "async"},
+        {"overlap": True, "options": ALL},
+    ],
+    ids=["stagger", "overlap", "overlap, async", "overlap, all options"],
 )
 def test_a_loaded_nature_goes_on_as_if_nothing_had_happened(id, keywords, how):
     declaration = small(id, keywords=keywords, **how)
-    _, step, _ = declaration.questions
-    width = step.inputs[0].shape[1]
+    _, step, _, *further = declaration.questions
+    width, played = step.inputs[0].shape[1], functools.partial(all_answers, further=bool(further))
     with closing(declaration.make(seed=0)) as whole, closing(declaration.make(seed=0)) as other:
         list(played(other, 1, 3, width))  # what it was before does not count
         for first in (1, 12, 23):

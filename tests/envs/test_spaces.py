@@ -9,6 +9,7 @@ from hypothesis import given, settings, strategies as st
 
 from antiphon.envs.spaces import ActionMap, ObservationMap
 from antiphon.errors import OracleError
+from antiphon.grammars.library.networks import Within
 
 INF = np.inf
 MIXED = Box(np.array([-2.0, -INF, 0.0, -INF]), np.array([4.0, INF, INF, 5.0]), dtype=np.float64)
@@ -37,6 +38,28 @@ def test_actions_are_always_in_the_box(low, width, values):
     units = ActionMap(space, "an example")
     for action in units.to_box(units.clip(np.array(values, dtype=np.float32)[:, None])):
         assert space.contains(action)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.floats(-1e3, 1e3, width=32), st.sampled_from([1e-2, 1.0, 1e3, INF]), st.booleans(), st.floats(0.01, 0.99))
+def test_actors_output_reaches_every_action_and_the_bounds_themselves(bound, width, below, share):
+    """Bounds on both sides, not symmetric; or one bound, below or above. The identity needs no test."""
+    low, high = (bound, bound + width) if below else (bound - width, bound)
+    units = ActionMap(Box(np.float32(low), np.float32(high), (1,), np.float32), "an example")
+    within = Within(units.low, units.high)
+
+    def played(x):
+        return float(units.to_box(units.clip(within(torch.tensor([[x]])).numpy()))[0, 0])
+
+    rounding = 1e-6 * (abs(bound) + min(width, 1e3))
+    assert played(-200.0) == pytest.approx(low, abs=rounding) if np.isfinite(low) else played(-200.0) < -100 + bound
+    assert played(200.0) == pytest.approx(high, abs=rounding) if np.isfinite(high) else played(200.0) > 100 + bound
+    target = low + share * (high - low) if np.isfinite(width) else bound + (1 if below else -1) * share * 100
+    few, many = -200.0, 200.0  # bisection: the map is increasing
+    for _ in range(60):
+        middle = (few + many) / 2
+        few, many = (middle, many) if played(middle) < target else (few, middle)
+    assert played(many) == pytest.approx(target, abs=rounding)
 
 
 def test_random_actions_are_in_the_box_and_uniform_where_bounded():

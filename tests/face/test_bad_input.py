@@ -15,6 +15,7 @@ from antiphon.grammars import Factory
 from antiphon.grammars.library import backprop
 from antiphon.launching import launch
 from antiphon.recipes import LIBRARY
+from antiphon.recipes.dac import DacTable
 
 Disk = namedtuple("Disk", "total used free")
 
@@ -39,10 +40,8 @@ def refused(told, text, place):
         ),
         (
             ["dac", "--set", "dac.gama=0.9"],
-            "experiment 'dac' is refused: there is no key 'dac.gama'; expected one of environment, keywords, envs, "
-            "batch, capacity, warmup, learn_from, reward_scale, gamma, soft, clone_every, act_every, widths, "
-            "sigma_start, sigma_end, sigma_rounds, sigma_hold, vectorization, deadline, overlap, stagger. Did you mean "
-            "'gamma'? Correct or remove it.",
+            f"experiment 'dac' is refused: there is no key 'dac.gama'; expected one of "
+            f"{', '.join(DacTable.model_fields)}. Did you mean 'gamma'? Correct or remove it.",
         ),
         (
             ["dac", "--set", "players.Actor.optimiser=SGD"],

@@ -56,14 +56,14 @@ def test_a_name_used_twice_is_refused(refusal):
     assert refusal(GrammarError, lambda: QueryGraph((), (), (), (), passes)) == twice
 
 
-def test_an_edge_between_passes_is_refused(refusal):
+def test_an_edge_from_a_pass_that_rests_is_refused(refusal):
     nodes = (operator("a", query_pass="act"), operator("b", Port("a"), query_pass="learn"))
-    passes = (QueryPass("act"), QueryPass("learn"))
+    passes = (QueryPass("act", Cadence(2)), QueryPass("learn", Cadence(3)))
     assert refusal(GrammarError, lambda: QueryGraph(nodes, (), passes=passes)) == (
-        "node 'b' of pass 'learn' takes a of pass 'act'; "
-        "expected both in one pass, because either may rest while the other plays. "
-        "Ask both in the same pass, or carry the value through an oracle."
+        "node 'b' of pass 'learn' takes a of pass 'act', which rests in some of its rounds; expected a pass that is "
+        "played in all rounds of 'learn'. Ask both in the same pass, or carry the value through an oracle."
     )
+    assert QueryGraph(nodes, (), passes=(passes[0], QueryPass("learn", Cadence(4, 6)))).nodes == nodes
 
 
 def test_a_pass_that_is_not_declared_is_refused(refusal):

@@ -9,6 +9,7 @@ from antiphon.errors import OracleError
 from antiphon.grammars.oracle import Box
 from antiphon.grammars.types import Batch, EdgeType
 from antiphon.oracles.noise import Annealing, gaussian, rademacher, uniform
+from antiphon.oracles.ornstein_uhlenbeck import ornstein_uhlenbeck
 from antiphon.testing import check_oracle
 
 DECLARATIONS = {
@@ -17,6 +18,7 @@ DECLARATIONS = {
     "annealed float64": gaussian((2, 3), batch=2, scale=Annealing(1.0, 0.1, rounds=3), dtype=torch.float64),
     "uniform": uniform((2,), batch=3, low=-2.0, high=5.0),
     "rademacher": rademacher((3,), batch=4, scale=0.1),
+    "ornstein-uhlenbeck": ornstein_uhlenbeck((3,), batch=4, scale=Annealing(1.0, 0.1, rounds=3), theta=0.3),
 }
 
 
@@ -125,3 +127,24 @@ def test_refusals(make, text):
     with pytest.raises(OracleError) as refused:
         make()
     assert str(refused.value) == text
+
+
+def test_a_path_has_its_deviation_at_every_time_and_the_correlation_of_its_rate():
+    oracle = ornstein_uhlenbeck((), batch=40_000, scale=0.5, theta=0.3, dtype=torch.float64).make(seed=0)
+    path = torch.stack([oracle.answer("sample", (), round)[0] for round in range(4)])
+    assert path.std(1).tolist() == pytest.approx([0.5] * 4, rel=0.02)
+    assert torch.corrcoef(path)[0].tolist() == pytest.approx([0.7**age for age in range(4)], abs=0.02)
+
+
+def test_a_path_is_the_process_of_other_libraries_with_its_rate_and_step():
+    """eps' = eps - rate eps dt + volatility sqrt(dt) xi, as Stable-Baselines3 and others write it."""
+    rate, dt, volatility = 0.15, 0.5, 0.2
+    kept = 1 - rate * dt
+    sigma = volatility * math.sqrt(dt / (1 - kept**2))
+    oracle = ornstein_uhlenbeck((2,), batch=3, scale=sigma, theta=rate * dt, dtype=torch.float64).make(seed=0)
+    path = oracle.answer("sample", (), 0)[0]
+    for round in range(1, 5):
+        plain = ornstein_uhlenbeck((2,), batch=3, theta=1.0, dtype=torch.float64).make(seed=0)
+        xi = plain.answer("sample", (), round)[0]
+        path = path - rate * path * dt + volatility * math.sqrt(dt) * xi
+        torch.testing.assert_close(oracle.answer("sample", (), round)[0], path)

@@ -79,7 +79,7 @@ def test_running_statistics_are_refused_wherever_they_are(wrapper):
     for make in (lambda: wrapper(Line()), lambda: TimeAwareObservation(wrapper(gymnasium.make("Pendulum-v1")))):
         with pytest.raises(OracleError) as refused:
             nature(make)
-        assert all(part in str(refused.value) for part in (wrapper.__name__, "checkpoint", "reward_scale"))
+        assert all(part in str(refused.value) for part in (wrapper.__name__, "checkpoint", "normalize_"))
 
 
 class Picture(gymnasium.Env):

@@ -1,9 +1,11 @@
 """Test the critic-derivative grammar on random networks, and on linear regulators with a known value function."""
 
+import torch
 from torch import Tensor
 
 from antiphon.checks.suite import Case, Suite
 from antiphon.checks.suites.regulators import (
+    SIGMA,
     STATE,
     KnownValue,
     Modules,
@@ -16,7 +18,9 @@ from antiphon.envs import Regulator
 from antiphon.envs.riccati import action_value
 from antiphon.grammars import Factory, Grammar, Port
 from antiphon.grammars.library import critic_derivative
+from antiphon.grammars.library.control import Smoothing
 from antiphon.grammars.library.quadratic import LinearPolicy, QuadraticValue
+from antiphon.oracles import gaussian
 
 TAKEN = Port("Nature.replay", 1)
 
@@ -25,6 +29,17 @@ def networks(seed: int) -> Grammar:
     """Make a critic-derivative grammar of random networks, on a random linear regulator."""
     world, wind, actor, critic, _ = any_networks(seed)
     return critic_derivative(world, wind, actor, critic, gamma=0.8, soft=0.05)
+
+
+def twins(seed: int) -> Grammar:
+    """Make a grammar of random networks as `networks`, with two critics, a smoothed target, and a delayed Actor."""
+    world, wind, actor, critic, _ = any_networks(seed)
+    width = wind.questions[0].outputs[0].sized(dict(wind.sizes))[1]
+    noise = gaussian((width,), batch=dict(world.sizes)["batch"], scale=SIGMA, dtype=torch.float64)
+    smoothing = Smoothing(noise, SIGMA, (-1.0,) * width, (1.0,) * width)
+    return critic_derivative(
+        world, wind, actor, critic, gamma=0.8, soft=0.05, twin=True, smoothing=smoothing, delay=2, clone_every=2
+    )
 
 
 def regulated(system: Regulator, gain: Tensor, teacher: Factory, capacity: int) -> Grammar:
@@ -50,6 +65,7 @@ SUITE = Suite(
     "critic-derivative",
     (
         Case("networks", networks, instances=10),
+        Case("twins", twins, instances=10),
         *regulator_cases(regulated, "value", KnownValue, QuadraticValue, from_truth, "Critic"),
     ),
 )

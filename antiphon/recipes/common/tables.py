@@ -48,6 +48,7 @@ Index = Annotated[int, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 Seconds = Annotated[float, Field(gt=0, le=LONGEST)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Share = Annotated[float, Field(gt=0, le=1)]
 Ages = Annotated[Any, AfterValidator(_ages)]  # Any: a number, or a table of numbers by pass
 Arguments = dict[str, Annotated[Any, AfterValidator(_free)]]  # Any: arguments of an optimizer or a user's function
 
