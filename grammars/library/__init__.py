@@ -46,6 +46,8 @@ from antiphon.grammars.library.penalty import squared_norm as squared_norm
 from antiphon.grammars.library.point import Point as Point
 from antiphon.grammars.library.projected_fixpoint import gtd2 as gtd2, tdc as tdc
 from antiphon.grammars.library.recurrent import recurrent as recurrent
+from antiphon.grammars.library.reinforce import reinforce as reinforce
+from antiphon.grammars.library.sign_symmetry import sign_symmetry as sign_symmetry
 from antiphon.grammars.library.strategy import MixedStrategy as MixedStrategy
 from antiphon.grammars.library.supervised import supervised as supervised
 from antiphon.grammars.library.synthetic_gradients import synthetic_gradients as synthetic_gradients
@@ -57,4 +59,5 @@ from antiphon.grammars.library.temporal_difference import (
     temporal_difference as temporal_difference,
 )
 from antiphon.grammars.library.transformer import transformer as transformer
+from antiphon.grammars.library.truncated_bptt import truncated_bptt as truncated_bptt
 from antiphon.grammars.library.vae import vae as vae
