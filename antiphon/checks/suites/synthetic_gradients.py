@@ -50,9 +50,8 @@ def from_regression(modules: Modules, values: Mapping[Port, Tensor]) -> Tensor:
 
 def _guessers(layers: Mapping[str, Factory], widths: tuple[int, ...]) -> dict[str, Factory]:
     sizes = {name: layer.arguments[1] for name, layer in layers.items() if layer.target is nn.Linear}
-    return {
-        name: Factory.of(Guesser, size, sizes["Output"], widths) for name, size in sizes.items() if name != "Output"
-    }
+    labels = sizes.pop("Output")
+    return {name: Factory.of(Guesser, size, labels, widths) for name, size in sizes.items()}
 
 
 SUITE = Suite(

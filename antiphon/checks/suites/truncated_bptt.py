@@ -10,7 +10,7 @@ from antiphon.checks.measured import Measured, worst
 from antiphon.checks.recorded import record
 from antiphon.checks.suite import Case, Study, Suite
 from antiphon.envs import arrays
-from antiphon.grammars import Factory, Grammar, QueryDraft, chain_rule, exact, minimise
+from antiphon.grammars import Factory, Grammar, OracleDeclaration, QueryDraft, chain_rule, exact, minimise
 from antiphon.grammars.library.truncated_bptt import truncated_bptt
 from antiphon.grammars.precision import in_float64
 from antiphon.grammars.promotion import in_double
@@ -49,16 +49,15 @@ def unrolled(seed: int) -> Measured:
     through = choose.randint(1, steps)
     truncation = Truncation(through, choose.randint(1, through))
     with in_double():
-        looped, chain = (
-            _told(each, seed) for each in (_looped(seed, steps, truncation), _chain(seed, steps, truncation))
-        )
+        looped, chain = (_told(make(seed, steps, truncation), seed) for make in (_looped, _chain))
     found = [
-        Measured(
-            name, float((looped[name] - each).abs().max() / each.abs().max()), 1e-10, f"{name} *", repr(truncation)
-        )
-        for name, each in chain.items()
+        Measured(name, _apart(looped[name], each), 1e-10, f"{name} *", repr(truncation)) for name, each in chain.items()
     ]
     return worst(found)
+
+
+def _apart(one: Tensor, two: Tensor) -> float:
+    return float((one - two).abs().max() / two.abs().max())
 
 
 def _looped(seed: int, steps: int, truncation: Truncation) -> Grammar:
@@ -100,7 +99,7 @@ def _share(output: Tensor, aim: Tensor, steps: int) -> Tensor:
     return mse_loss(output, aim) / steps
 
 
-def _sequences(seed: int, steps: int):
+def _sequences(seed: int, steps: int) -> OracleDeclaration:
     generator = torch.Generator().manual_seed(seed)
     x, y = (torch.randn(BATCH, steps, size, generator=generator) for size in (FEATURES, CLASSES))
     return arrays(x, y, batch=BATCH, shuffle=False)
