@@ -3,7 +3,7 @@
 Schulman et al. 2015, Gradient estimation using stochastic computation graphs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -35,16 +35,21 @@ def sampled(
     whether the sample is a differentiable function of the parameters (`rsample`). In the log-density, the sample is a
     constant. So the gradient of the log-density is the score. torch's random stream gives the sample.
     """
-    given, last = parameters[: len(parameters) - len(named)], parameters[len(parameters) - len(named) :]
-    keywords = {**dict(density.keywords), **dict(zip(named, last, strict=True))}
-    made: Any = density.target(*given, *density.arguments, **keywords)  # Any: what the factory of a user makes
-    if not isinstance(made, Distribution):
-        raise TypeError(f"{density!r} made a {type(made).__name__}, not a torch.distributions.Distribution")
+    made = _made(parameters, density, named)
     value = made.rsample() if pathwise else made.sample()
     log = made.log_prob(value.detach())
     if not batched:
         return value, log.sum()
     return value, log.flatten(1).sum(1) if log.dim() > 1 else log
+
+
+def _made(parameters: Sequence[Tensor], density: Factory, named: tuple[str, ...]) -> Distribution:
+    given, last = parameters[: len(parameters) - len(named)], parameters[len(parameters) - len(named) :]
+    keywords = {**dict(density.keywords), **dict(zip(named, last, strict=True))}
+    made: Any = density.target(*given, *density.arguments, **keywords)  # Any: what the factory of a user makes
+    if not isinstance(made, Distribution):
+        raise TypeError(f"{density!r} made a {type(made).__name__}, not a torch.distributions.Distribution")
+    return made
 
 
 @dataclass(frozen=True)
@@ -71,15 +76,19 @@ class StochasticHandle:
 
     def _inferred(self, who: str, given: "Sequence[Value]", named: tuple[str, ...]) -> tuple[Factory, Inferred]:
         """Return the node's operator, and the types of its outputs. It is pathwise if the density can be."""
-        batched = any(_batches(each.type)[:1] == [0] for each in given)
-        ways = [
-            Factory.of(sampled, density=self.density, named=named, batched=batched, pathwise=pathwise)
-            for pathwise in (True, False)
-        ]
-        try:
-            return ways[0], self.draft._infer(who, (make_operator, ways[0]), tuple(given))
-        except ShapeError:  # without `rsample`, or wrong parameters
-            return ways[1], self.draft._infer(who, (make_operator, ways[1]), tuple(given))
+        batched, pathwise = any(_batches(each.type)[:1] == [0] for each in given), False
+
+        def made(factory: Factory) -> Callable[..., tuple[Tensor, Tensor]]:
+            def play(*values: Tensor) -> tuple[Tensor, Tensor]:
+                nonlocal pathwise
+                pathwise = _made(values, self.density, named).has_rsample  # an instance may know more than its class
+                return sampled(*values, density=self.density, named=named, batched=batched, pathwise=pathwise)
+
+            return play
+
+        inferred = self.draft._infer(who, (made, self.density), tuple(given))
+        keywords = {"named": named, "batched": batched, "pathwise": pathwise}
+        return Factory.of(sampled, density=self.density, **keywords), inferred
 
 
 def is_stochastic(node: Node) -> bool:

@@ -11,7 +11,7 @@ from torch.distributions import Bernoulli, Distribution
 from torch.nn.functional import cross_entropy
 
 from antiphon.grammars import Factory, Grammar, OracleDeclaration, QueryDraft, Value, chain_rule, minimise, score, typed
-from antiphon.grammars.guarantee import UNKNOWN, Estimated, Exact, PlayerLoss, promised
+from antiphon.grammars.guarantee import UNKNOWN, Estimated, Exact, Insulated, PlayerLoss, promised
 from antiphon.grammars.library.feedforward import refuse_few
 from antiphon.grammars.query import Port
 from antiphon.grammars.stochastic import DENSITY
@@ -57,6 +57,7 @@ def reinforce(
     guarantee = promised(
         Exact((last, "Baseline")),
         *(Exact((name,), loss, "the score of the sample, times its cost") for name, loss in own.items()),
+        Insulated(tuple(below), (last,), taps=True, sense="no derivative of the last layer"),
         Estimated(tuple(below), UNKNOWN, sense="the mean response is the gradient of the mean cost over all samples"),
     )
     return Grammar("reinforce", q.graph(), r, objective, guarantee)
