@@ -108,7 +108,9 @@ class Scores:
 
     def _depends(self, value: Port, sample: Port, held: Sequence[Port] = ()) -> bool:
         """Return whether a value depends on a sample, on a way past no value that is held fixed."""
-        return sample in reached([value], lambda port: [] if port in held else self._causes(port))
+        return sample not in held and sample in reached(
+            [value], lambda port: [] if port in held else self._causes(port)
+        )
 
     def _causes(self, port: Port) -> list[Port]:
         """Return the values on which a value depends directly. An oracle remembers what it was asked before."""
