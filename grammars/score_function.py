@@ -22,7 +22,7 @@ from antiphon.grammars.walks import reached
 from antiphon.grammars.writing import Message, ResponseDraft
 
 if TYPE_CHECKING:
-    from antiphon.grammars.chain_rule import Edit, Upstream
+    from antiphon.grammars.chain_rule import Upstream
 
 
 @typed
@@ -43,7 +43,7 @@ class Scored:
 
 
 @typed
-def score(value: Value, baseline: Value | None = None) -> "Edit":
+def score(value: Value, baseline: Value | None = None) -> Scored:
     """Return an edit by which a stochastic node responds with its score function, instead of along the sample's path.
 
     value: what the handle of `QueryDraft.sample` returned. No gradient passes through it. The density's parameters
