@@ -75,15 +75,13 @@ def synthetic_gradients(
 class Guesser(nn.Module):
     """A network M(S, y) that guesses a gradient from the output of a dense layer and the label.
 
-    It begins with the guess zero, as in the paper. width: of the layer. labels: the number of classes; for labels that
+    width: of the layer. labels: the number of classes; for labels that
     are numbers, how many each example has. widths: of the hidden layers.
     """
 
     def __init__(self, width: Count, labels: Count, widths: Sequence[Count] = ()) -> None:
         super().__init__()
         self.network, self.labels = Perceptron(width + labels, width, widths), labels
-        for each in self.network[-1].parameters():
-            nn.init.zeros_(each)
 
     def forward(self, S: Tensor, y: Tensor) -> Tensor:
         """Return the guess, (batch, width). S: (batch, width). y: (batch,) classes, or (batch, labels) numbers."""

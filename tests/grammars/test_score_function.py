@@ -82,14 +82,17 @@ def test_the_mean_response_is_the_gradient_and_a_baseline_lowers_its_variance(ki
 
 
 class Chain:
-    """x -> A -> sample a -> B -> sample b; the costs are those of x, of a and of b."""
+    """x -> A -> sample a -> B -> sample b, and x -> C; the costs are those of C, of a and of b."""
 
     def __init__(self) -> None:
         self.q = QueryDraft()
         x = self.q.oracle("Nature", arrays(torch.randn(8, 2), batch=8))()
         self.a = self.q.sample("a", Normal, 1.0)(self.q.player("A", nn.Linear, 2, 2)(x))
         self.b = self.q.sample("b", Normal, 1.0)(self.q.player("B", nn.Linear, 2, 2)(self.a))
-        self.costs = [self.q.operator(f"cost{i}", squared)(each) for i, each in enumerate((x, self.a, self.b))]
+        self.costs = [
+            self.q.operator(f"cost{i}", squared)(each)
+            for i, each in enumerate((self.q.player("C", nn.Linear, 2, 2)(x), self.a, self.b))
+        ]
         self.losses = [self.q.loss(f"Loss{i}", torch.mean)(each) for i, each in enumerate(self.costs)]
 
     def told(self, *edits: object, objective: Objective | None = None) -> tuple[dict[str, Tensor], Composed]:
@@ -140,6 +143,7 @@ def test_both_responses_mix_and_without_an_edit_the_response_is_the_path():
 def test_terms_have_their_own_signs_players_and_held_values():
     game = Chain()
     apart = maximise(game.losses[1], players=["A"]) + minimise(game.losses[2], held=[game.a], players=["A", "B"])
+    apart += minimise(game.losses[0])
     told, composed = game.told(score(game.a), score(game.b), objective=apart)
     assert torch.allclose(told["A"], -scored(composed, "A", "a", 1))
     assert torch.allclose(told["B"], scored(composed, "B", "b", 2))

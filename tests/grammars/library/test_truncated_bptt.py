@@ -24,7 +24,7 @@ def test_all_steps_are_exact_and_fewer_are_exact_for_a_loss_with_held_states():
     assert repr(short.guarantee) == "exact + estimated" and "by BPTT(4; 2)" in repr(short.response)
 
 
-@pytest.mark.parametrize(("given", "told"), [((1, 2, STEPS, 2), "through"), ((2, 1, 2), "(batch, steps, ...)")])
+@pytest.mark.parametrize(("given", "told"), [((1, 2, STEPS, 2), "through"), ((2, 1, STEPS, 3), "'Cell'")])
 def test_what_does_not_fit_is_refused(given, told):
     with pytest.raises(AntiphonError) as refused:
         game(*given)
