@@ -70,18 +70,24 @@ def synthetic_gradients(
     return Grammar("synthetic-gradients", network.q.graph(), r, objective, guarantee)
 
 
+SMALL = 0.01
+"""Factor of the initial weights of a Guesser's last layer."""
+
+
 @typed
 @final
 class Guesser(nn.Module):
     """A network M(S, y) that guesses a gradient from the output of a dense layer and the label.
 
-    width: of the layer. labels: the number of classes; for labels that
-    are numbers, how many each example has. widths: of the hidden layers.
+    Its first guesses are close to zero, because wrong ones move the layers at random. width: of the layer. labels: the
+    number of classes; for labels that are numbers, how many each example has. widths: of the hidden layers.
     """
 
     def __init__(self, width: Count, labels: Count, widths: Sequence[Count] = ()) -> None:
         super().__init__()
         self.network, self.labels = Perceptron(width + labels, width, widths), labels
+        for each in self.network[-1].parameters():
+            each.data.mul_(SMALL)
 
     def forward(self, S: Tensor, y: Tensor) -> Tensor:
         """Return the guess, (batch, width). S: (batch, width). y: (batch,) classes, or (batch, labels) numbers."""
