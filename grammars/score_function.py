@@ -138,7 +138,8 @@ class Scores:
         if (port, factor) not in self._sent:
             shape, told = self._query.type_of(port).shape, self._draft.tap(port)
             how = scale if not shape else over_batch if len(shape) == 1 else each_over_batch
-            self._sent[port, factor] = self._draft.map(how, told, name=name, factor=factor)
+            sign = "minus " if factor < 0 else ""
+            self._sent[port, factor] = self._draft.map(how, told, name=f"{sign}{name}", factor=factor)
         return self._sent[port, factor]
 
     def _rows(self, port: Port) -> tuple[Any, ...]:  # Any: dimensions
