@@ -18,7 +18,7 @@ from antiphon.grammars.query import Kind, Node, Port, QueryGraph
 from antiphon.grammars.types import Batch, EdgeType
 
 if TYPE_CHECKING:
-    from antiphon.grammars.draft import QueryDraft, Value
+    from antiphon.grammars.draft import Value
 
 SAMPLE, DENSITY = 0, 1
 """The outputs of a stochastic node: the sample, and its log-density."""
@@ -56,7 +56,7 @@ def _made(parameters: Sequence[Tensor], density: Factory, named: tuple[str, ...]
 class StochasticHandle:
     """A stochastic node in a draft of a Query graph. Call it on the parameters of its density to sample a value."""
 
-    draft: "QueryDraft"
+    draft: Any  # Any: a QueryDraft, whose module imports this one
     name: str
     density: Factory
 

@@ -1,6 +1,7 @@
 """Stochastic nodes: the mean of a score-function response is the gradient of the mean cost downstream."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +14,19 @@ from antiphon.coordinator.plan.assignment import assign
 from antiphon.coordinator.recorder import RECORDER, delivered
 from antiphon.envs import arrays, contextual_bandit
 from antiphon.errors import BlackBoxError, GrammarError, ShapeError
-from antiphon.grammars import Grammar, Objective, Port, QueryDraft, State, Value, chain_rule, maximise, minimise, score
+from antiphon.grammars import (
+    Edit,
+    Grammar,
+    Objective,
+    Port,
+    QueryDraft,
+    State,
+    Value,
+    chain_rule,
+    maximise,
+    minimise,
+    score,
+)
 from antiphon.grammars.reference import Composed, compose
 from antiphon.grammars.states import same_states
 
@@ -95,7 +108,7 @@ class Chain:
         ]
         self.losses = [self.q.loss(f"Loss{i}", torch.mean)(each) for i, each in enumerate(self.costs)]
 
-    def told(self, *edits: object, objective: Objective | None = None) -> tuple[dict[str, Tensor], Composed]:
+    def told(self, *edits: Edit, objective: Objective | None = None) -> tuple[dict[str, Tensor], Composed]:
         """What A and B receive in the first round, and the values of that round for torch."""
         paid = objective or minimise(*self.losses)
         grammar = Grammar("chain", self.q.graph(), chain_rule(self.q, paid, edit=edits), paid)
@@ -193,10 +206,10 @@ def halfway(grammar: Grammar, agent: AgentSpecification) -> tuple[Mapping[str, S
         return executor.states(), 2
 
 
-def refusals() -> dict[str, tuple[Callable[[QueryDraft, Value, Value], object], type, list[str]]]:
+def refusals() -> dict[str, tuple[Callable[[Any, Any, Any], object], type, list[str]]]:
     """Bad input by name: what is done with a draft, its x, (batch, 2), and its y, (batch,); the error; its words."""
 
-    def respond(q: QueryDraft, sample: Value, *edits: object, mean: bool = True) -> None:
+    def respond(q: QueryDraft, sample: Value, *edits: Edit, mean: bool = True) -> None:
         costs = q.operator("cost", squared)(sample)
         chain_rule(q, minimise(q.loss("Loss", torch.mean if mean else torch.sum)(costs)), edit=edits)
 
