@@ -282,10 +282,12 @@ def draw(raw: Mapping[str, object], path: Path) -> None:
 TEXT = """`python -m benchmarks.credit_assignment`, {splits} splits of the data, {rounds} rounds of 64 images.
 {machine}.
 All rules train the same network: layers of 256 and 128 units; tanh for ten classes, rectifiers for odd or even. Target
-propagation and synthetic gradients have further players. Adam's rate is chosen among {rates} for each rule, on another
-split. Errors are means over splits with Student's 95 % intervals; the difference from backpropagation is paired by
-split. Angles are those between the response of each hidden layer and its gradient, lowest layer first, on one batch.
-Costs are those of one round with every player on a worker of its own; an activation is computed by the layer above it.
+propagation and synthetic gradients have further players. REINFORCE adds normal noise to what the hidden layers play,
+and a player predicts the cost; its angles are those to the gradient along the path through the noise. Adam's rate is
+chosen among {rates} for each rule, on another split. Errors are means over splits with Student's 95 % intervals; the
+difference from backpropagation is paired by split. Angles are those between the response of each hidden layer and its
+gradient, lowest layer first, on one batch. Costs are those of one round with every player on a worker of its own; an
+activation is computed by the layer above it.
 Raw figures: `benchmarks/credit_assignment.json`.
 """
 

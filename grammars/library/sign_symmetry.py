@@ -12,19 +12,16 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 
-from antiphon.grammars import Factory, Grammar, OracleDeclaration, ResponseDraft, Value, minimise, typed
+from antiphon.grammars import Factory, Grammar, OracleDeclaration, Value, minimise, typed
 from antiphon.grammars.guarantee import Aligns, Exact, PlayerLoss, promised
 from antiphon.grammars.inference import made_for, make_module
 from antiphon.grammars.library.feedforward import (
-    Layer,
-    RuleMessages,
     answered,
     feedforward,
     gradient,
     refuse_few,
     responses,
 )
-from antiphon.grammars.writing import Message
 
 
 @typed
@@ -48,17 +45,14 @@ def sign_symmetry(
         signed[above.name] = handle(below.after, below.after)
         signals += [below.after, above.played, signed[above.name]]
 
-    def rule(r: ResponseDraft, layer: Layer, arrived: RuleMessages) -> Message:
-        return r.product(signed[arrived.above.name], arrived.delta).toward(0)
-
+    r = responses(network, lambda r, _, arrived: r.product(signed[arrived.above.name], arrived.delta).toward(0))
     own = PlayerLoss.of(by_signs, network.error, *signals)
     guarantee = promised(
         Exact((network.layers[-1].name,)),
         Exact(network.hidden, own, "the gradient, if messages pass the signs of the weights in place of the weights"),
         Aligns(network.hidden),
     )
-    r, objective = responses(network, rule).graph(), minimise(network.error)
-    return Grammar("sign-symmetry", network.q.graph(), r, objective, guarantee)
+    return Grammar("sign-symmetry", network.q.graph(), r.graph(), minimise(network.error), guarantee)
 
 
 @final

@@ -26,6 +26,30 @@ from antiphon.grammars.maps import over_batch
 from antiphon.grammars.numbers import Count
 from antiphon.grammars.writing import Message
 
+SMALL = 0.01
+"""Factor of the initial weights of a Guesser's last layer."""
+
+
+@typed
+@final
+class Guesser(nn.Module):
+    """A network M(S, y) that guesses a gradient from the output of a dense layer and the label.
+
+    Its first guesses are close to zero, because wrong ones move the layers at random. width: of the layer. labels: the
+    number of classes; for labels that are numbers, how many each example has. widths: of the hidden layers.
+    """
+
+    def __init__(self, width: Count, labels: Count, widths: Sequence[Count] = ()) -> None:
+        super().__init__()
+        self.network, self.labels = Perceptron(width + labels, width, widths), labels
+        for each in self.network[-1].parameters():
+            each.data.mul_(SMALL)
+
+    def forward(self, S: Tensor, y: Tensor) -> Tensor:
+        """Return the guess, (batch, width). S: (batch, width). y: (batch,) classes, or (batch, labels) numbers."""
+        told = y if y.is_floating_point() else one_hot(y, self.labels)
+        return self.network(torch.cat([S, told.to(S.dtype)], 1))
+
 
 @typed
 def synthetic_gradients(
@@ -68,31 +92,6 @@ def synthetic_gradients(
     )
     r, objective = responses(network, rule).graph(), minimise(network.error)
     return Grammar("synthetic-gradients", network.q.graph(), r, objective, guarantee)
-
-
-SMALL = 0.01
-"""Factor of the initial weights of a Guesser's last layer."""
-
-
-@typed
-@final
-class Guesser(nn.Module):
-    """A network M(S, y) that guesses a gradient from the output of a dense layer and the label.
-
-    Its first guesses are close to zero, because wrong ones move the layers at random. width: of the layer. labels: the
-    number of classes; for labels that are numbers, how many each example has. widths: of the hidden layers.
-    """
-
-    def __init__(self, width: Count, labels: Count, widths: Sequence[Count] = ()) -> None:
-        super().__init__()
-        self.network, self.labels = Perceptron(width + labels, width, widths), labels
-        for each in self.network[-1].parameters():
-            each.data.mul_(SMALL)
-
-    def forward(self, S: Tensor, y: Tensor) -> Tensor:
-        """Return the guess, (batch, width). S: (batch, width). y: (batch,) classes, or (batch, labels) numbers."""
-        told = y if y.is_floating_point() else one_hot(y, self.labels)
-        return self.network(torch.cat([S, told.to(S.dtype)], 1))
 
 
 def guess_error(guess: Tensor, told: Tensor) -> Tensor:
