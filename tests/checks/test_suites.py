@@ -24,7 +24,10 @@ LEARNERS = {
     "forward-forward",
     "synthetic-gradients",
 }
-SEEDS = defaultdict(lambda: 500, dict.fromkeys(("gated-game", "recurrent", "target-propagation", *LEARNERS), 80))
+SEEDS = defaultdict(
+    lambda: 500,
+    dict.fromkeys(("gated-game", "recurrent", "reinforce", "target-propagation", "truncated-bptt", *LEARNERS), 80),
+)
 """The number of random instances, by grammar. Instances of the named ones take longer than a tenth of a second."""
 
 PROMISES = {
