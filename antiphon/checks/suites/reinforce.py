@@ -65,7 +65,7 @@ SUITE = Suite(
     "reinforce",
     (
         Case("networks", networks),
-        Case("normal units", normal, instances=2),
-        Case("switches, all states", enumerated, instances=2),
+        Case("normal units", normal, instances=1),
+        Case("switches, all states", enumerated, instances=1),
     ),
 )
