@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from scipy import stats
 from torch import Tensor, nn
+from torch.distributions import Normal
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from antiphon.checks.recorded import flat_gradient, record
@@ -27,11 +28,16 @@ from antiphon.grammars.library import (
     activated_layers,
     backprop,
     feedback_alignment,
+    reinforce,
+    sign_symmetry,
     synthetic_gradients,
     target_propagation,
 )
 from antiphon.grammars.library.feedforward import Layer, RuleMessages, feedforward, responses
 from antiphon.grammars.library.kickback import kicked
+from antiphon.grammars.library.synthetic_gradients import Guesser
+from antiphon.grammars.query import Port
+from antiphon.grammars.seeds import forked
 from antiphon.grammars.types import Order
 from antiphon.grammars.writing import Message
 from antiphon.launching import agent, launch
@@ -43,6 +49,8 @@ FIGURES, PICTURE = (Path(__file__).with_name(f"credit_assignment.{kind}") for ki
 BATCH = 64
 RATES = (0.0003, 0.001, 0.003)
 BASE = "backpropagation"
+SIGMA = 0.3
+"""Standard deviation of the noise by which REINFORCE finds out what a hidden layer costs."""
 
 
 @dataclass(frozen=True)
@@ -114,10 +122,20 @@ def targets(nature: OracleDeclaration, task: Task, difference: bool) -> Grammar:
 
 def guesses(nature: OracleDeclaration, task: Task) -> Grammar:
     """Make the grammar of synthetic gradients. Its Query graph has players that guess besides the network."""
+    labels = task.layers["Output"].arguments[1]
     guessers = {
-        f"Dense{index}": Factory.of(Perceptron, width, width, (128,)) for index, width in enumerate(task.widths, 1)
+        f"Dense{index}": Factory.of(Guesser, width, labels, (128,)) for index, width in enumerate(task.widths, 1)
     }
     return synthetic_gradients(nature, task.layers, guessers, task.loss)
+
+
+def scores(nature: OracleDeclaration, task: Task) -> Grammar:
+    """Make the grammar of REINFORCE. Normal noise is added to what the hidden layers play; Baseline predicts the cost.
+
+    Its angles are those to the gradient of the loss of the sample, along the path through the noise.
+    """
+    baseline = Factory.of(Perceptron, task.x.shape[1], 1, (128,))
+    return reinforce(nature, task.layers, baseline, Factory.of(Normal, SIGMA), task.loss)
 
 
 RULES: Mapping[str, Callable[[OracleDeclaration, Task], Grammar]] = {
@@ -126,7 +144,9 @@ RULES: Mapping[str, Callable[[OracleDeclaration, Task], Grammar]] = {
     "direct feedback alignment": lambda nature, task: feedback_alignment(nature, task.layers, task.loss, direct=True),
     "difference target propagation": lambda nature, task: targets(nature, task, True),
     "plain target propagation": lambda nature, task: targets(nature, task, False),
+    "sign-symmetry": lambda nature, task: sign_symmetry(nature, task.layers, task.loss),
     "synthetic gradients": guesses,
+    "REINFORCE": scores,
     "kickback": kickback,
 }
 
@@ -161,7 +181,8 @@ def learn(task: Task, rule: str, rate: float, seed: int, rounds: int, points: in
         for point in range(points + 1):
             states = game.states()
             run.rounds.append(point * (rounds // points))
-            run.errors.append(task.error(predicted(grammar, states, other), truth))
+            with forked(seed):
+                run.errors.append(task.error(predicted(grammar, states, other, Port("Output")), truth))
             here = next(iter(record(grammar, seed, states, run.rounds[-1])))
             hidden = [name for name in task.layers if name.startswith("Dense")]
             run.angles.append(
@@ -261,10 +282,12 @@ def draw(raw: Mapping[str, object], path: Path) -> None:
 TEXT = """`python -m benchmarks.credit_assignment`, {splits} splits of the data, {rounds} rounds of 64 images.
 {machine}.
 All rules train the same network: layers of 256 and 128 units; tanh for ten classes, rectifiers for odd or even. Target
-propagation and synthetic gradients have further players. Adam's rate is chosen among {rates} for each rule, on another
-split. Errors are means over splits with Student's 95 % intervals; the difference from backpropagation is paired by
-split. Angles are those between the response of each hidden layer and its gradient, lowest layer first, on one batch.
-Costs are those of one round with every player on a worker of its own; an activation is computed by the layer above it.
+propagation and synthetic gradients have further players. REINFORCE adds normal noise to what the hidden layers play,
+and a player predicts the cost; its angles are those to the gradient along the path through the noise. Adam's rate is
+chosen among {rates} for each rule, on another split. Errors are means over splits with Student's 95 % intervals; the
+difference from backpropagation is paired by split. Angles are those between the response of each hidden layer and its
+gradient, lowest layer first, on one batch. Costs are those of one round with every player on a worker of its own; an
+activation is computed by the layer above it.
 Raw figures: `benchmarks/credit_assignment.json`.
 """
 

@@ -72,6 +72,7 @@ from antiphon.grammars.partitions import (
 from antiphon.grammars.query import Kind as Kind, Port as Port, QueryGraph as QueryGraph
 from antiphon.grammars.response import ResponseGraph as ResponseGraph
 from antiphon.grammars.scan import Scan as Scan, scan as scan
+from antiphon.grammars.score_function import score as score
 from antiphon.grammars.semantics import Semantics as Semantics, agreement as agreement, semantics as semantics
 from antiphon.grammars.typed import typed as typed
 from antiphon.grammars.types import Batch as Batch, EdgeType as EdgeType, Order as Order

@@ -13,6 +13,7 @@ from antiphon.grammars.objective import Objective, Term, refuse_strangers
 from antiphon.grammars.oracle import Box
 from antiphon.grammars.query import Kind, Node, Port, QueryGraph
 from antiphon.grammars.response import ResponseGraph
+from antiphon.grammars.score_function import Scores, refuse_pathless
 from antiphon.grammars.truncation import Truncation
 from antiphon.grammars.typed import typed
 from antiphon.grammars.ways import Ways
@@ -169,7 +170,9 @@ class _Walk:
         deliveries: Sequence[DeliveryEdit],
     ) -> None:
         self.query, self.edits, self.answers, self.deliveries = query, edits, answers, deliveries
-        self.draft, self.ways, self.arrived = ResponseDraft(query), Ways(query), Arrived()
+        self.draft, self.arrived = ResponseDraft(query), Arrived()
+        self.scores = Scores(query, self.draft, edits)
+        self.ways = Ways(query, frozenset(self.scores.density))
         self.everywhere = self.ways.of(Term(()))
         self.said: dict[Port, dict[int, list[Message]]] = {}
         self.heard: dict[str, list[Message]] = {player.name: [] for player in query.players}
@@ -180,6 +183,9 @@ class _Walk:
             ways = self.ways.of(term)
             for port in term.losses:
                 self._say(port, ways.get(port, 0), self.draft.seed(port, term.sign))
+            for port, message in self.scores.messages(term, ways):
+                self._say(port, ways[port], message)
+        self.scores.refuse_unheard(self.said)
         for node in reversed(self.query.nodes):
             self._visit(node)
         for player, messages in self.heard.items():
@@ -215,11 +221,15 @@ class _Walk:
             found = _edited(Delivery(self.draft, product.parameters, node, self.arrived), self.deliveries)
             self.heard[node.owner] += [] if found is None else [found]
         for index, (value, further) in enumerate(zip(node.inputs, self.ways[way].inputs, strict=True)):
+            target, message = self.query.by_name[value.node], product.toward(index)
             if further and self.query.type_of(value).has_gradient:
-                target, message = self.query.by_name[value.node], product.toward(index)
                 found = _edited(Upstream(self.draft, message, node, target, value, self.arrived), self.edits)
                 if found is not None:
                     self._say(value, further, found)
+                if found == message and cotangents[Port(node.name)] is not None:
+                    refuse_pathless(self.query, node)
+            elif further:
+                refuse_pathless(self.query, target)
 
     def _sum(self, messages: Sequence[Message], name: str) -> Message:
         return self.draft.sum(*messages, name=name)

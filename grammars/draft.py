@@ -30,6 +30,7 @@ from antiphon.grammars.query import (
     refuse_conflicting_sizes,
 )
 from antiphon.grammars.sampling import Made, SampleValues
+from antiphon.grammars.stochastic import StochasticHandle
 from antiphon.grammars.typed import typed
 from antiphon.grammars.types import EdgeType, Sizes
 
@@ -135,6 +136,17 @@ class QueryDraft:
         """
         self._take(name)
         return OperatorHandle(self, name, Kind.OPERATOR, Factory.of(operation, *arguments, **keywords))
+
+    def sample(
+        self, name: str, density: Callable[..., Any] | Factory, *arguments: Any, **keywords: Any
+    ) -> StochasticHandle:
+        """Declare a stochastic node, and return its handle: called on a density's parameters, it samples a value.
+
+        density: a class of `torch.distributions`, or a function that makes one; it takes the parameters, and then
+        `arguments`. The sample depends on the run's seed, the node and the round only.
+        """
+        self._take(name)
+        return StochasticHandle(self, name, Factory.of(density, *arguments, **keywords))
 
     def loss(
         self, name: str, operation: Callable[..., Any] | Factory, *arguments: Any, **keywords: Any

@@ -24,11 +24,11 @@ class Ways:
     """Gives a number to each `Way`, the same number to equal ways.
 
     Gradients of two terms that arrive at one node may be added if the rest of their ways is equal, and only then: from
-    there on, they lead to the same players past the same held values.
+    there on, they lead to the same players past the same held values. fixed: values through which no gradient passes.
     """
 
-    def __init__(self, query: QueryGraph) -> None:
-        self._query = query
+    def __init__(self, query: QueryGraph, fixed: frozenset[Port] = frozenset()) -> None:
+        self._query, self._fixed = query, fixed
         self._numbers: dict[Way, int] = {}
         self._ways: list[Way] = []
 
@@ -39,7 +39,7 @@ class Ways:
         gradient passes through a clone.
         """
         found: dict[Port, int] = {}
-        held = frozenset(term.held)
+        held = self._fixed.union(term.held)
         for node in self._query.nodes:
             inputs = () if node.kind is Kind.CLONE else tuple(found[port] for port in node.inputs)
             way = Way(node.name, node.kind is Kind.PLAYER and term.is_of(node.owner), inputs)

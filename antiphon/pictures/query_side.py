@@ -3,6 +3,7 @@
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.oracle import Box
 from antiphon.grammars.query import CloneDeclaration, Kind, Node, PlayerDeclaration, QueryGraph, QueryPass, cell_of
+from antiphon.grammars.stochastic import sampled
 from antiphon.oracles.noise import Noise
 from antiphon.pictures.picture import Arrow, Line, Mark, MarkKind, Side
 from antiphon.pictures.symbols import clipped, shape_of, value_symbol
@@ -90,7 +91,12 @@ def _operator(query: QueryGraph, node: Node) -> Factory | None:
 
 
 def _made_by(factory: Factory) -> str:
-    """Return a factory as text without the name of its Python module, such as "Linear(4, 2)". For a scan: its cell."""
+    """Return a factory as text without the name of its Python module, such as "Linear(4, 2)".
+
+    For a scan: its cell. For a stochastic node: "~" and its density.
+    """
+    if factory.target is sampled:
+        return f"~ {_made_by(dict(factory.keywords)['density'])}"
     factory = cell_of(factory) or factory
     module, _, call = repr(factory).partition(":")
     return call if call and "(" not in module else repr(factory)

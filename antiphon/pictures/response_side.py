@@ -10,6 +10,7 @@ from antiphon.grammars import maps
 from antiphon.grammars.objective import Objective
 from antiphon.grammars.query import Port, QueryGraph
 from antiphon.grammars.response import PARAMETERS, Deliver, Map, Product, ResponseGraph, ResponseNode, Seed, Sum, Tap
+from antiphon.grammars.stochastic import DENSITY, is_stochastic
 from antiphon.grammars.types import Order
 from antiphon.grammars.unsent import Reason, Unsent, unsent
 from antiphon.pictures.picture import Arrow, Line, Mark, MarkKind, Side
@@ -139,6 +140,8 @@ def _product_mark(query: QueryGraph, node: Product) -> Mark:
     )
     kind = MarkKind.PRODUCT if steps is None else MarkKind.THROUGH_TIME
     lines = (clipped(node.of), *(() if steps is None else (f"{steps!r} steps",)))
+    if is_stochastic(query.by_name[node.of]) and node.cotangents[DENSITY] is not None:
+        lines, tip = (clipped(node.of), "score"), f"{tip}, by the score function"
     if node.truncation is not None:
         kind, lines, tip = (
             MarkKind.TRUNCATED,

@@ -4,8 +4,7 @@ from pydantic import Field
 
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.library.networks import Perceptron
-from antiphon.grammars.library.synthetic_gradients import synthetic_gradients
+from antiphon.grammars.library.synthetic_gradients import Guesser, synthetic_gradients
 from antiphon.recipes.common.credit import CreditTable, accuracy, network_of
 from antiphon.recipes.common.recipe import Recipe
 from antiphon.recipes.common.tables import Count
@@ -23,7 +22,7 @@ def build(table: SyntheticGradientsTable) -> Grammar:
     Raises ExperimentError for settings that do not fit together.
     """
     guessers = {
-        f"Dense{index}": Factory.of(Perceptron, width, width, tuple(table.guess_widths))
+        f"Dense{index}": Factory.of(Guesser, width, table.classes, tuple(table.guess_widths))
         for index, width in enumerate(table.widths, start=1)
     }
     return synthetic_gradients(*network_of("synthetic_gradients", table), guessers)

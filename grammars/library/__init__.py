@@ -48,6 +48,8 @@ from antiphon.grammars.library.point import Point as Point
 from antiphon.grammars.library.projected_fixpoint import gtd2 as gtd2, tdc as tdc
 from antiphon.grammars.library.random_policy import RandomPolicy as RandomPolicy
 from antiphon.grammars.library.recurrent import recurrent as recurrent
+from antiphon.grammars.library.reinforce import reinforce as reinforce
+from antiphon.grammars.library.sign_symmetry import sign_symmetry as sign_symmetry
 from antiphon.grammars.library.soft_actor_critic import soft_actor_critic as soft_actor_critic
 from antiphon.grammars.library.strategy import MixedStrategy as MixedStrategy
 from antiphon.grammars.library.supervised import supervised as supervised
@@ -60,4 +62,5 @@ from antiphon.grammars.library.temporal_difference import (
     temporal_difference as temporal_difference,
 )
 from antiphon.grammars.library.transformer import transformer as transformer
+from antiphon.grammars.library.truncated_bptt import truncated_bptt as truncated_bptt
 from antiphon.grammars.library.vae import vae as vae

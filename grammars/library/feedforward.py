@@ -94,25 +94,33 @@ def feedforward(nature: OracleDeclaration, layers: Mapping[str, Factory], loss: 
     parameters is a player; any other is an operator. loss: a function of (output, y), a mean over the batch.
     Raises GrammarError if fewer than `players` layers are players.
     """
-    q = QueryDraft()
+    q, names = QueryDraft(), refuse_few(layers, players)
     x, y = q.oracle("Nature", nature)()
     made: list[Layer] = []
     signal = x
     for name, factory in layers.items():
-        player = makes_parameters(factory, f"layer {name!r}")
-        handle: Any = (q.player if player else q.operator)(name, factory)  # Any: a handle of either kind
+        handle: Any = (q.player if name in names else q.operator)(name, factory)  # Any: a handle of either kind
         signal = handle(signal)
-        if player:
+        if name in names:
             made.append(Layer(name, (signal,), (handle,)))
         elif made:
             last = made[-1]
             made[-1] = Layer(last.name, (*last.values, signal), (*last.handles, handle))
-    if len(made) < players:
+    return Network(q, x, y, tuple(made), q.loss("Loss", loss)(signal, y))
+
+
+def refuse_few(layers: Mapping[str, Factory], players: int) -> list[str]:
+    """Return the names of the layers that have parameters, in order.
+
+    Raises GrammarError if there are fewer than `players`.
+    """
+    found = [name for name, factory in layers.items() if makes_parameters(factory, f"layer {name!r}")]
+    if len(found) < players:
         raise GrammarError(
-            f"a feedforward network was given the layers {[*layers]}, of which {len(made)} have parameters; expected "
+            f"a feedforward network was given the layers {[*layers]}, of which {len(found)} have parameters; expected "
             f"at least {players} such layers. Add a layer such as torch.nn.Linear."
         )
-    return Network(q, x, y, tuple(made), q.loss("Loss", loss)(signal, y))
+    return found
 
 
 def responses(network: Network, rule: Rule) -> ResponseDraft:

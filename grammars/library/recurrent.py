@@ -5,6 +5,7 @@ time, of all steps of the round, or truncated (Williams and Peng, 1990).
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
@@ -13,8 +14,10 @@ from torch import Tensor, nn
 from antiphon.errors import GrammarError
 from antiphon.grammars.chain_rule import chain_rule, truncated
 from antiphon.grammars.draft import QueryDraft, Value
+from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.guarantee import Estimated, Exact, Guarantee, PlayerLoss, exact, promised
+from antiphon.grammars.inference import make_operator
 from antiphon.grammars.library.transformer import next_symbol_loss
 from antiphon.grammars.numbers import Count
 from antiphon.grammars.objective import minimise
@@ -58,7 +61,9 @@ def recurrent(
     kept.keep(*after)
     objective = minimise(q.loss("Loss", next_symbol_loss)(q.player("Readout", nn.Linear, width, symbols)(top), y))
     edits = [truncated(each, through=truncation.through, every=truncation.every) for each in names if truncation]
-    guarantee = _guarantee(names, truncation, vectors, states, y)
+    guarantee = truncated_promises(
+        names, truncation, vectors, (y, *states), Factory(next_symbol_loss), further=("Embedding",)
+    )
     return Grammar("recurrent", q.graph(), chain_rule(q, objective, edit=edits), objective, guarantee)
 
 
@@ -67,12 +72,12 @@ def restarted(begins: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
     return tuple(torch.where(begins[:, None], 0, each) for each in states)
 
 
-def loss_of_windows(*given: Any, truncation: Truncation) -> Tensor:  # Any: modules, then tensors
-    """Return the loss whose gradient truncated backpropagation through time is: mean cross-entropy, in nats.
+def loss_of_windows(*given: Any, truncation: Truncation, loss: Factory) -> Tensor:  # Any: modules, then tensors
+    """Return the loss whose gradient truncated backpropagation through time is, 0-d.
 
     Its value is that of the objective. Each window of the truncation starts from a state that is held fixed. given: the
-    modules of the cells and of the readout; then the vectors, (batch, steps, width), the symbols to predict, and two
-    tensors of state for each cell.
+    modules of the cells and of the readout; then the inputs of the lowest cell, (batch, steps, width), the targets,
+    and two tensors of state for each cell, or none. loss: a function of the readout's output and the targets.
     """
     *cells, readout = cast(
         list[Any], [each for each in given if isinstance(each, nn.Module)]
@@ -80,7 +85,7 @@ def loss_of_windows(*given: Any, truncation: Truncation) -> Tensor:  # Any: modu
     top, y, *states = given[len(cells) + 1 :]
     for index, cell in enumerate(cells):
         top, *_ = cell.held(truncation, top, *states[2 * index : 2 * index + 2])
-    return next_symbol_loss(readout(top), y)
+    return make_operator(loss)(readout(top), y)
 
 
 def _refuse_misfits(oracle: str, question: Question | None, count: int, expected: str) -> None:
@@ -92,17 +97,28 @@ def _refuse_misfits(oracle: str, question: Question | None, count: int, expected
         )
 
 
-def _guarantee(
-    names: list[str], truncation: Truncation | None, vectors: Value, states: tuple[Value, ...], y: Value
+def truncated_promises(
+    cells: Sequence[str],
+    truncation: Truncation | None,
+    inputs: Value,
+    given: Sequence[Value],
+    loss: Factory,
+    further: tuple[str, ...] = (),
 ) -> Guarantee:
-    """Return what R promises: exact gradients, or, below the readout, those of the loss with held states."""
-    steps = vectors.type.shape[1]
+    """Return what R promises: exact gradients, or, below the player Readout, those of the loss with held states.
+
+    cells: the players that are scanned, the lowest first. truncation: None for all steps. inputs: of the lowest cell.
+    given: the targets, and the states. loss: a function of the readout's output and the targets. further: players below
+    the cells.
+    """
+    steps = inputs.type.shape[1]
     if truncation is None or (isinstance(steps, int) and truncation.is_exact(steps)):
         return exact()
-    loss = PlayerLoss.of(loss_of_windows, vectors, y, *states, players=(*names, "Readout"), truncation=truncation)
-    below = ("Embedding", *names)
+    players = (*cells, "Readout")
+    own = PlayerLoss.of(loss_of_windows, inputs, *given, players=players, truncation=truncation, loss=loss)
+    below = (*further, *cells)
     return promised(
         Exact(("Readout",)),
-        Exact(below, loss, sense="the gradient of the loss, with the state at the start of each window held fixed"),
+        Exact(below, own, sense="the gradient of the loss, with the state at the start of each window held fixed"),
         Estimated(below, bias=math.inf, draws=2, sense="the gradient of the objective, without errors of the far past"),
     )

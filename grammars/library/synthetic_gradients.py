@@ -3,10 +3,12 @@
 Jaderberg et al. 2017, Decoupled neural interfaces using synthetic gradients.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import final
 
-from torch import Tensor
-from torch.nn.functional import cross_entropy
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, one_hot
 
 from antiphon.grammars import Factory, Grammar, OracleDeclaration, ResponseDraft, minimise, typed
 from antiphon.grammars.guarantee import Aligns, Exact, Learned, PlayerLoss, promised
@@ -19,8 +21,34 @@ from antiphon.grammars.library.feedforward import (
     refuse_others,
     responses,
 )
+from antiphon.grammars.library.networks import Perceptron
 from antiphon.grammars.maps import over_batch
+from antiphon.grammars.numbers import Count
 from antiphon.grammars.writing import Message
+
+SMALL = 0.01
+"""Factor of the initial weights of a Guesser's last layer."""
+
+
+@typed
+@final
+class Guesser(nn.Module):
+    """A network M(S, y) that guesses a gradient from the output of a dense layer and the label.
+
+    Its first guesses are close to zero, because wrong ones move the layers at random. width: of the layer. labels: the
+    number of classes; for labels that are numbers, how many each example has. widths: of the hidden layers.
+    """
+
+    def __init__(self, width: Count, labels: Count, widths: Sequence[Count] = ()) -> None:
+        super().__init__()
+        self.network, self.labels = Perceptron(width + labels, width, widths), labels
+        for each in self.network[-1].parameters():
+            each.data.mul_(SMALL)
+
+    def forward(self, S: Tensor, y: Tensor) -> Tensor:
+        """Return the guess, (batch, width). S: (batch, width). y: (batch,) classes, or (batch, labels) numbers."""
+        told = y if y.is_floating_point() else one_hot(y, self.labels)
+        return self.network(torch.cat([S, told.to(S.dtype)], 1))
 
 
 @typed
@@ -32,17 +60,18 @@ def synthetic_gradients(
 ) -> Grammar:
     """Make the grammar of synthetic gradients in a feedforward network whose layers are players.
 
-    Beside each layer except the last one plays a Guess: M(S), an estimate of the gradient of one example's loss with
-    respect to the layer's output S. The layer receives M(S) / batch at once, and sends it through its own product. The
-    Guess learns from the message that arrives from the next layer. That message is itself made of the next Guess.
+    Beside each layer except the last one plays a Guess: M(S, y), an estimate of the gradient of one example's loss with
+    respect to the layer's output S, given the label y. The layer receives M / batch at once, and sends it through its
+    own product. The Guess learns from the message that arrives from the next layer. That message is itself made of the
+    next Guess.
     nature: an oracle whose first question answers (x, y). layers: the layers by name, in order; a layer with parameters
-    is a player, any other an operator. guessers: makes M, a module of S whose output has the shape of S, by the name of
-    the layer. loss: a function of (output, y), a mean over the batch.
+    is a player, any other an operator. guessers: makes M, a module of (S, y) whose output has the shape of S, by the
+    name of the layer; `Guesser` is such a module. loss: a function of (output, y), a mean over the batch.
     """
     network = feedforward(nature, layers, loss)
     refuse_others("guessers", network.layers[:-1], guessers)
     guesses = {
-        layer.name: network.q.player(f"Guess{index}", guessers[layer.name])(layer.after)
+        layer.name: network.q.player(f"Guess{index}", guessers[layer.name])(layer.after, network.y)
         for index, layer in enumerate(network.layers[:-1], start=1)
     }
 
@@ -58,7 +87,7 @@ def synthetic_gradients(
         Exact((network.layers[-1].name,)),
         Exact(network.hidden, own, "the gradient, if hidden outputs hear their guesses in place of their gradients"),
         *(Exact((name,), own, "the gradient of the squared error of its guess") for name in names),
-        *(Learned((name,), sense="for fixed layers, it approaches the mean gradient, given S") for name in names),
+        *(Learned((name,), sense="for fixed layers, it approaches the mean gradient, given S and y") for name in names),
         Aligns(network.hidden),
     )
     r, objective = responses(network, rule).graph(), minimise(network.error)

@@ -10,11 +10,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, mse_loss
 
-from antiphon.grammars import Factory, Grammar, OracleDeclaration, Value, minimise, typed
-from antiphon.grammars.guarantee import Aligns, Exact, Guarantee, Learned, PlayerLoss, promised
+from antiphon.grammars import (
+    Factory,
+    Grammar,
+    Objective,
+    OracleDeclaration,
+    QueryDraft,
+    Value,
+    chain_rule,
+    minimise,
+    typed,
+)
+from antiphon.grammars.guarantee import Aligns, Exact, Guarantee, Learned, promised
 from antiphon.grammars.inference import make_operator
-from antiphon.grammars.library.feedforward import Network, feedforward, refuse_others, responses
-from antiphon.grammars.library.penalty import itself
+from antiphon.grammars.library.feedforward import Layer, Network, feedforward, refuse_others
 from antiphon.grammars.numbers import Positive
 
 
@@ -40,48 +49,65 @@ def target_propagation(
     in the shape of the output of g; g learns to rebuild the layer's input plus this noise. loss: a function of
     (output, y), a mean over the batch. rate: the step of the top target along the negative gradient of one example.
     """
-    network = feedforward(nature, _sloped(layers, loss), loss, players=2)
-    for what, given in (("inverses", inverses), ("noises", noises)):
-        refuse_others(what, network.layers[1:-1], given)
+    network = _sloped(nature, layers, loss, {"inverses": inverses, "noises": noises})
     q, (*hidden, output) = network.q, network.layers
-    top, rebuilt = hidden[-1], dict[str, tuple[Value, Value]]()
-    slope_of: Callable[..., Value] = output.handles[0]
-    slope = slope_of(top.after, network.y)
-    targets = {top.name: q.operator("step", stepped, rate=rate)(top.after, slope)}
-    for index, above, below in zip(range(len(hidden), 1, -1), hidden[:0:-1], hidden[-2::-1], strict=True):
-        inverse, noise = (
-            q.player(f"Inverse{index}", inverses[above.name]),
-            q.oracle(f"Noise{index}", noises[above.name]),
-        )
-        noisy = q.operator(f"disturb{index}", torch.add)(below.after, noise())
-        back = inverse(above.ask(noisy))
-        rebuilt[inverse.name] = back, q.loss(f"Error{index}", mse_loss)(back, noisy)
-        found = inverse(targets[above.name])
-        if difference:
-            found = q.operator(f"shift{index}", corrected)(below.after, inverse(above.after), found)
-        targets[below.name] = found
-    apart = {each.name: q.loss(f"Gap of {each.name}", distance, rate=rate) for each in hidden}
-    gaps = {each.name: apart[each.name](each.after, targets[each.name]) for each in hidden}
-    r = responses(network, lambda r, below, _: r.product(gaps[below.name], r.seed(gaps[below.name])).toward(0))
-    for name, (back, error) in rebuilt.items():
-        r.deliver(name, r.product(back, r.product(error, r.seed(error)).toward(0)).parameters)
-    own = {each.name: PlayerLoss.of(distance, each.after, targets[each.name], rate=rate) for each in hidden}
-    own |= {name: PlayerLoss.of(itself, error) for name, (_, error) in rebuilt.items()}
+    slope: Callable[..., Value] = output.handles[0]
+    target = q.operator("step", stepped, rate=rate)(hidden[-1].after, slope(hidden[-1].after, network.y))
+    own = minimise(network.error, players=[output.name])
+    for index, above in reversed([*enumerate(hidden, start=1)]):
+        gap = q.loss(f"Gap of {above.name}", distance, rate=rate)(above.after, target)
+        own += minimise(gap, players=[above.name], held=[target])
+        if index > 1:
+            inverse = q.player(f"Inverse{index}", inverses[above.name])
+            noise = q.oracle(f"Noise{index}", noises[above.name])()
+            error, target = _inverted(q, index, (hidden[index - 2], above), inverse, noise, target, difference)
+            own += minimise(error, players=[inverse.name])
     guarantee = _promises(network, own, difference)
-    return Grammar("target-propagation", q.graph(), r.graph(), minimise(network.error), guarantee)
+    return Grammar("target-propagation", q.graph(), chain_rule(q, own), minimise(network.error), guarantee)
 
 
-def _sloped(layers: Mapping[str, Factory], loss: Factory) -> Mapping[str, Factory]:
-    """Return the layers, of which the last one also plays the gradient of the loss in its input."""
-    return {**layers, **{name: Factory.of(Sloped, layers[name], loss) for name in [*layers][-1:]}}
+def _inverted(
+    q: QueryDraft,
+    index: int,
+    pair: tuple[Layer, Layer],
+    inverse: Callable[..., Value],
+    noise: Value,
+    target: Value,
+    difference: bool,
+) -> tuple[Value, Value]:
+    """Write the uses of the player that inverts a layer. Return its loss, and the target of the layer below.
+
+    index: of the inverted layer. pair: the layer below, and the inverted layer. target: of the inverted layer.
+    """
+    below, above = pair
+    noisy = q.operator(f"disturb{index}", torch.add)(below.after, noise)
+    error = q.loss(f"Error{index}", mse_loss)(inverse(above.ask(noisy)), noisy)
+    found = inverse(target)
+    if difference:
+        found = q.operator(f"shift{index}", corrected)(below.after, inverse(above.after), found)
+    return error, found
 
 
-def _promises(network: Network, own: Mapping[str, PlayerLoss], difference: bool) -> Guarantee:
-    """Return the promises. own: the loss of each player except the last layer."""
-    inverses = [name for name in own if name not in network.hidden]
+def _sloped(
+    nature: OracleDeclaration, layers: Mapping[str, Factory], loss: Factory, given: Mapping[str, Mapping[str, object]]
+) -> Network:
+    """Write the network, of which the last layer also plays the gradient of the loss in its input.
+
+    given: inverses and noises, by the name of the layer. Raises GrammarError if they are for other layers.
+    """
+    last = {name: Factory.of(Sloped, layers[name], loss) for name in [*layers][-1:]}
+    network = feedforward(nature, {**layers, **last}, loss, players=2)
+    for what, each in given.items():
+        refuse_others(what, network.layers[1:-1], each)
+    return network
+
+
+def _promises(network: Network, own: Objective, difference: bool) -> Guarantee:
+    """Return the promises. own: the loss of each player."""
+    players = dict.fromkeys(name for term in own.terms for name in term.players)
+    inverses = [name for name in players if name not in {layer.name for layer in network.layers}]
     return promised(
-        Exact((network.layers[-1].name,)),
-        *(Exact((name,), loss, "the gradient of the player's own loss") for name, loss in own.items()),
+        *(Exact((name,), own.of(name), "the gradient of the player's own loss") for name in players),
         *(Learned((name,), sense="for a fixed layer, g approaches the inverse of the layer") for name in inverses),
         *([Aligns(network.hidden)] if difference else []),
     )
@@ -123,8 +149,8 @@ def corrected(S: Tensor, inverted: Tensor, target: Tensor) -> Tensor:
 
 
 def distance(S: Tensor, target: Tensor, rate: float) -> Tensor:
-    """Return |S - t|^2 / (2 rate), 0-d, a mean over the batch, with the target t held fixed.
+    """Return |S - t|^2 / (2 rate), 0-d, a mean over the batch. t: the target.
 
     With the step of `stepped`, its gradient in S is the gradient of the network's loss.
     """
-    return (S - target.detach()).square().sum() / (2 * rate * len(S))
+    return (S - target).square().sum() / (2 * rate * len(S))

@@ -16,8 +16,18 @@ from antiphon.recipes import LIBRARY
 ONE_ROUND = (Exact, SignCorrect, Descent, Insulated)
 """Promises that are measured on a single round. The others are statistical: each names its own margin."""
 
-LEARNERS = {"byol", "feedback-alignment", "direct-feedback-alignment", "forward-forward", "synthetic-gradients"}
-SEEDS = defaultdict(lambda: 500, dict.fromkeys(("gated-game", "recurrent", "target-propagation", *LEARNERS), 80))
+LEARNERS = {
+    "byol",
+    "sign-symmetry",
+    "feedback-alignment",
+    "direct-feedback-alignment",
+    "forward-forward",
+    "synthetic-gradients",
+}
+SEEDS = defaultdict(
+    lambda: 500,
+    dict.fromkeys(("gated-game", "recurrent", "reinforce", "target-propagation", "truncated-bptt", *LEARNERS), 80),
+)
 """The number of random instances, by grammar. Instances of the named ones take longer than a tenth of a second."""
 
 PROMISES = {
@@ -62,6 +72,10 @@ def test_the_suite_keeps_its_promises(name):
         ("backprop", "convolutional", 0, EQUAL),
         ("recurrent", "small", 0, EQUAL),
         pytest.param("recurrent", "truncated", 0, EQUAL, marks=pytest.mark.slow),
+        pytest.param("truncated-bptt", "windows", 0, EQUAL, marks=pytest.mark.slow),
+        pytest.param("sign-symmetry", "dense", 0, EQUAL, marks=pytest.mark.slow),
+        pytest.param("reinforce", "networks", 0, EQUAL, marks=pytest.mark.slow),
+        ("reinforce", "networks", 1, EQUAL),
         ("kickback", "unsigned", 1, EQUAL),
         pytest.param("kickback", "signed", 1, EQUAL, marks=pytest.mark.slow),
         pytest.param("kickback", "convolutional", 1, EQUAL, marks=pytest.mark.slow),

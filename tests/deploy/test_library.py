@@ -44,5 +44,5 @@ def test_a_run_is_bitwise_the_same_in_one_process_and_on_ray(share, pool):
 @pytest.mark.parametrize("order", ["1f1b", "zero-bubble"])
 def test_micro_batches_change_no_bit_on_ray(order, pool):
     agent = AgentSpecification.of("SGD", {"lr": 1e-3, "momentum": 0.5})
-    for name in ("backprop", "kickback", "recurrent-truncated", "transformer", "vae"):
+    for name in ("backprop", "kickback", "recurrent-truncated", "reinforce", "transformer", "vae"):
         check_same_on_ray(library()[name], agent, ROUNDS, f"{order}-{name}", pool, order=order, microbatches=3)

@@ -41,7 +41,11 @@ def learning(made: Made, widths: Sequence[int], seed: int) -> Grammar:
     return promising(grammar, Aligns(tuple(f"Dense{index + 1}" for index in range(len(widths)))), without=Aligns)
 
 
-def _suite(made: Made, name: str, *widths: int) -> Suite:
+def rule_suite(made: Made, name: str, *widths: int) -> Suite:
+    """Return the suite of a rule of credit assignment.
+
+    made: makes the grammar from Nature, layers and `seed`. widths: of the hidden layers of a network that learns.
+    """
     cases = (
         Case("dense", functools.partial(dense, made)),
         Case("convolutional", functools.partial(convolutional, made), instances=4),
@@ -55,5 +59,5 @@ def _suite(made: Made, name: str, *widths: int) -> Suite:
     return Suite(name, cases)
 
 
-SUITE = _suite(feedback_alignment, "feedback-alignment", 32)
-DIRECT = _suite(functools.partial(feedback_alignment, direct=True), "direct-feedback-alignment", 24, 20)
+SUITE = rule_suite(feedback_alignment, "feedback-alignment", 32)
+DIRECT = rule_suite(functools.partial(feedback_alignment, direct=True), "direct-feedback-alignment", 24, 20)

@@ -14,7 +14,8 @@ from antiphon.checks.suites.random_networks import clusters, promising, random_l
 from antiphon.checks.suites.regulators import Modules
 from antiphon.grammars import Aligns, Factory, Grammar, Learned, Port, promised
 from antiphon.grammars.library import synthetic_gradients
-from antiphon.grammars.library.networks import Perceptron, activated_layers
+from antiphon.grammars.library.networks import activated_layers
+from antiphon.grammars.library.synthetic_gradients import Guesser
 
 
 def dense(seed: int) -> Grammar:
@@ -39,17 +40,18 @@ def learning(seed: int) -> Grammar:
 
 
 def from_regression(modules: Modules, values: Mapping[Port, Tensor]) -> Tensor:
-    """Return the relative distance of Guess1 from the least-squares regression of the true gradients on S, 0-d."""
+    """Return the relative distance of Guess1 from the least-squares regression of the true gradients on S and y."""
     played, loss = values[Port("Bend1")], values[Port("Loss")]
     (delta,) = torch.autograd.grad(loss, played, retain_graph=True)
-    features = torch.cat([played.detach(), torch.ones_like(played[:, :1])], 1)
+    features = torch.cat([played.detach(), values[Port("Nature.sample", 1)], torch.ones_like(played[:, :1])], 1)
     best = features @ torch.linalg.lstsq(features, len(played) * delta).solution
     return (values[Port("Guess1")] - best).norm() / best.norm()
 
 
 def _guessers(layers: Mapping[str, Factory], widths: tuple[int, ...]) -> dict[str, Factory]:
     sizes = {name: layer.arguments[1] for name, layer in layers.items() if layer.target is nn.Linear}
-    return {name: Factory.of(Perceptron, size, size, widths) for name, size in sizes.items() if name != "Output"}
+    labels = sizes.pop("Output")
+    return {name: Factory.of(Guesser, size, labels, widths) for name, size in sizes.items()}
 
 
 SUITE = Suite(

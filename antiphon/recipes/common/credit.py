@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import Field
-from torch import nn
+from torch import Tensor, nn
 
 from antiphon.envs import digits, digits_arrays
 from antiphon.grammars.factory import Factory
@@ -51,5 +51,10 @@ def accuracy(
     states: the saved state of each player, by name.
     """
     x, y = digits_arrays("test")
-    hits = predicted(grammar, states, x).argmax(dim=1) == y
+    return share_right(predicted(grammar, states, x), y)
+
+
+def share_right(logits: Tensor, y: Tensor) -> Evaluation:
+    """Return the accuracy, in per cent, of guesses of the classes y, (n,). logits: (n, classes)."""
+    hits = logits.argmax(dim=1) == y
     return Evaluation("accuracy", "images", tuple((100.0 * hits).tolist()), " %")

@@ -160,11 +160,11 @@ def trained(grammar: Grammar, player: str, states: Mapping[str, State]) -> nn.Mo
 
 
 @torch.no_grad()
-def predicted(grammar: Grammar, states: Mapping[str, State], x: Tensor) -> Tensor:
+def predicted(grammar: Grammar, states: Mapping[str, State], x: Tensor, value: Port | None = None) -> Tensor:
     """Compute the predictions of the trained players for the examples x, with modules in evaluation mode.
 
-    The examples, (n, ...), replace the first output of the first oracle. Returns the first input of the first loss.
-    states: the saved states, by player.
+    The examples, (n, ...), replace the first output of the first oracle. Returns the values at the port `value`; by
+    default the first input of the first loss. states: the saved states, by player.
     """
     query = grammar.query
     values = {Port(query.nodes[0].name): x}
@@ -177,7 +177,7 @@ def predicted(grammar: Grammar, states: Mapping[str, State], x: Tensor) -> Tenso
             outputs = (found,) if isinstance(found, Tensor) else found
             values |= {Port(node.name, index): value for index, value in enumerate(outputs)}
     loss = next(node for node in query.nodes if node.kind is Kind.LOSS)
-    return values[loss.inputs[0]]
+    return values[value or loss.inputs[0]]
 
 
 def deepened(key: str, table: Any, layers: int, convolutions: int = 0) -> Any:  # Any: a table with `widths`

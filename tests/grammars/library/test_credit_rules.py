@@ -1,6 +1,8 @@
 """Rules of credit assignment: each player receives what the paper's rule gives, written by hand with autograd."""
 
+import math
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import pytest
 import torch
@@ -18,10 +20,12 @@ from antiphon.grammars.library import (
     backprop,
     dense_layers,
     feedback_alignment,
+    sign_symmetry,
     synthetic_gradients,
     target_propagation,
 )
 from antiphon.grammars.library.feedforward import feedforward, responses
+from antiphon.grammars.library.synthetic_gradients import Guesser
 from antiphon.grammars.precision import in_float64
 from antiphon.grammars.promotion import in_double
 from antiphon.grammars.query import Port
@@ -44,7 +48,7 @@ LAYERS = activated_layers((INPUTS,), WIDTHS, CLASSES)
 
 
 def guessing() -> Grammar:
-    guessers = {name: Factory.of(Perceptron, width, width, (5,)) for name, width in zip(NAMES, WIDTHS, strict=True)}
+    guessers = {name: Factory.of(Guesser, width, CLASSES, (5,)) for name, width in zip(NAMES, WIDTHS, strict=True)}
     return synthetic_gradients(nature(), LAYERS, guessers)
 
 
@@ -103,14 +107,24 @@ class Feedback(torch.autograd.Function):
 
 
 def by_feedback(grammar: Grammar, composed: Composed) -> Told:
-    signal, y = data(composed)
     drawn = matrices(grammar)
     fed = {above: drawn[below] for below, above in zip(NAMES, [*NAMES[1:], "Output"], strict=True)}
-    for name in [*NAMES, "Output"]:
-        module = composed.modules[name]
+    return fed_with({name: composed.modules[name] for name in [*NAMES, "Output"]}, fed, *data(composed))
+
+
+def by_signs(grammar: Grammar, composed: Composed) -> Told:
+    modules: dict[str, Any] = {name: composed.modules[name].module for name in [*NAMES, "Output"]}
+    inputs = zip([*NAMES, "Output"], [INPUTS, *WIDTHS], strict=True)
+    fed = {name: modules[name].weight.detach().sign() / math.sqrt(3 * width) for name, width in inputs}
+    return fed_with(modules, fed, *data(composed))
+
+
+def fed_with(modules: Mapping[str, Any], fed: Mapping[str, Tensor], signal: Tensor, y: Tensor) -> Told:
+    """The gradients of layers that multiply by the matrices `fed` on the way back, by the layer's name."""
+    for name, module in modules.items():
         signal = Feedback.apply(signal, module.weight, module.bias, fed.get(name, torch.zeros(7, 5).double()))
         signal = signal if name == "Output" else torch.tanh(signal)
-    return {name: gradients(cross_entropy(signal, y), composed.modules[name]) for name in [*NAMES, "Output"]}
+    return {name: gradients(cross_entropy(signal, y), module) for name, module in modules.items()}
 
 
 def by_direct_feedback(grammar: Grammar, composed: Composed) -> Told:
@@ -133,12 +147,12 @@ def by_guesses(grammar: Grammar, composed: Composed) -> Told:
     before, losses = [signal], dict[str, Tensor]()
     for index, name in enumerate(NAMES, start=1):
         after = torch.tanh(modules[name](before[-1]))
-        losses[name] = (modules[f"Guess{index}"](after).detach() * after).sum() / BATCH
+        losses[name] = (modules[f"Guess{index}"](after, y).detach() * after).sum() / BATCH
         before.append(after.detach().requires_grad_())
     losses["Output"] = cross_entropy(modules["Output"](before[-1]), y)
     for index, (name, played) in enumerate(zip([*NAMES[1:], "Output"], before[1:], strict=True), start=1):
         (delta,) = torch.autograd.grad(losses[name], played, retain_graph=True)
-        regression = (modules[f"Guess{index}"](played.detach()) - BATCH * delta).square().sum(1).mean()
+        regression = (modules[f"Guess{index}"](played.detach(), y) - BATCH * delta).square().sum(1).mean()
         found[f"Guess{index}"] = gradients(regression, modules[f"Guess{index}"])
     return found | {name: gradients(loss, modules[name]) for name, loss in losses.items()}
 
@@ -171,6 +185,7 @@ def by_targets(difference: bool) -> Callable[[Grammar, Composed], Told]:
 RULES = {
     "feedback": (lambda: feedback_alignment(nature(), LAYERS, seed=3), by_feedback),
     "direct feedback": (lambda: feedback_alignment(nature(), LAYERS, direct=True, seed=3), by_direct_feedback),
+    "signs": (lambda: sign_symmetry(nature(), LAYERS), by_signs),
     "guesses": (guessing, by_guesses),
     "difference targets": (lambda: targeting(True), by_targets(True)),
     "plain targets": (lambda: targeting(False), by_targets(False)),
@@ -217,8 +232,9 @@ def test_the_depth_of_r():
     """Who guesses waits for one product of the next layer, which waits for its own guess only."""
     assert depths(lambda layers: backprop(nature(), layers)) == [3, 6]
     assert depths(lambda layers: feedback_alignment(nature(), layers), activated_layers) == [3, 6]
+    assert depths(lambda layers: sign_symmetry(nature(), layers), activated_layers) == [3, 6]
     assert depths(lambda layers: feedback_alignment(nature(), layers, direct=True)) == [1, 1]
-    linear = Factory.of(nn.Linear, 4, 4)
+    linear = Factory.of(Guesser, 4, CLASSES)
     assert depths(lambda layers: synthetic_gradients(nature(), layers, dict.fromkeys([*layers][:-1], linear))) == [2, 2]
 
 
