@@ -26,6 +26,7 @@ from antiphon.coordinator.plan.steps import Part, Query, Respond, Share
 from antiphon.coordinator.streams import Begin, beginning, draws_from_torch_alone, is_of_antiphon
 from antiphon.coordinator.values import digest
 from antiphon.errors import FOREIGN, AntiphonError, OracleError, ProtocolError, unstopped
+from antiphon.grammars.derived import viewed
 from antiphon.grammars.oracle import Box, Oracle, State
 from antiphon.grammars.query import CloneDeclaration, Kind, NamedOracle, Node, PlayerDeclaration
 from antiphon.grammars.response import Map, Product, ResponseNode
@@ -80,7 +81,7 @@ class Hosted:
         It is called before the code of the node runs. Each replica and each micro-batch has its own seed.
         """
         own = [_nth(share) for share in (self._shares.get(node.name), microbatch) if share]
-        return self._begin(draws_from_torch_alone(self.code(node)), "node", node.name, *own)
+        return self._begin(draws_from_torch_alone(self.code(node)), "node", node.draws_as, *own)
 
     def begins_response(self, node: ResponseNode, microbatch: Share | None = None) -> Begin | None:
         """Return a function of the round that seeds the random streams for a node of the Response graph.
@@ -338,14 +339,14 @@ class Hosted:
         match node.kind:
             case Kind.PLAYER | Kind.CLONE:
                 player_of = {clone.name: clone.player for clone in self._grammar.query.clones}
-                module = truncated_as(self._products.get(node.name, ()), self.code(node))
+                module = viewed(node.view, truncated_as(self._products.get(node.name, ()), self.code(node)))
                 return self._in_precision(player_of.get(node.owner, node.owner), module, node)
             case Kind.ORACLE:
                 ask = self._asking(node)
-                return lambda *values: ask(values, self._round)
+                return viewed(node.view, lambda *values: ask(values, self._round))
             case _:
                 assert node.operator is not None  # Q's operators and losses have one
-                return operator_on(node.operator, self.device)
+                return viewed(node.view, operator_on(node.operator, self.device))
 
     def _in_precision(self, player: str, module: Any, node: Node) -> Callable[..., Any]:  # Any: a module; outputs
         precision = dict(self._assignment.placement.precision).get(player, Precision.DECLARED)

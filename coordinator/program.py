@@ -23,7 +23,7 @@ from antiphon.coordinator.plan.assignment import Assignment
 from antiphon.coordinator.plan.microbatches import fraction
 from antiphon.coordinator.plan.steps import LocalAction, Part, Share, Slot, share_of_batch
 from antiphon.coordinator.recording import Track, clock
-from antiphon.coordinator.statistics import RoundTally, Skipped, WorkerStatistics
+from antiphon.coordinator.statistics import RoundTally, Skipped, WorkerStatistics, is_counted
 from antiphon.coordinator.streams import begun, is_of_antiphon
 from antiphon.coordinator.values import added, flat
 from antiphon.grammars.query import Kind, Node
@@ -180,7 +180,7 @@ class LocalProgram:
         reads, writes = self._keys(action.reads), self._keys(action.writes)
         if node.kind is Kind.LOSS:
             answer = self._noted(node, answer, microbatch)
-        if node.kind is Kind.ORACLE:
+        if is_counted(node, action):
             answer = self._counted(node.name, answer)
 
         def play(round: int) -> None:

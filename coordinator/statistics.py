@@ -7,7 +7,10 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any, NamedTuple, final
 
+from antiphon.coordinator.plan.steps import Query
 from antiphon.coordinator.recording import Track
+from antiphon.grammars.derived import Derivative
+from antiphon.grammars.query import Kind, Node
 
 
 class Skipped(NamedTuple):
@@ -123,3 +126,12 @@ class WorkerStatistics:
     collected: dict[int, RoundTally] = field(default_factory=_by_number)
     digests: dict[str, str] = field(default_factory=dict)
     nonfinite: dict[str, Nonfinite] = field(default_factory=dict)
+
+
+def is_counted(node: Node, step: Query) -> bool:
+    """Whether a query counts: to an oracle, or a vector-Jacobian product that is a value of the Query graph.
+
+    A product counts once, not again for each replica and each micro-batch.
+    """
+    parts = (part for slot in step.writes for part in (slot.share, slot.microbatch) if part)
+    return node.kind is Kind.ORACLE or (isinstance(node.view, Derivative) and not any(part.index for part in parts))

@@ -73,6 +73,11 @@ from antiphon.grammars.query import Kind as Kind, Port as Port, QueryGraph as Qu
 from antiphon.grammars.response import ResponseGraph as ResponseGraph
 from antiphon.grammars.scan import Scan as Scan, scan as scan
 from antiphon.grammars.score_function import score as score
+from antiphon.grammars.second_order import (
+    gradient as gradient,
+    parameters_of as parameters_of,
+    played_at as played_at,
+)
 from antiphon.grammars.semantics import Semantics as Semantics, agreement as agreement, semantics as semantics
 from antiphon.grammars.typed import typed as typed
 from antiphon.grammars.types import Batch as Batch, EdgeType as EdgeType, Order as Order

@@ -145,9 +145,10 @@ def brick_of(query: QueryGraph, nodes: Sequence[Node], inputs: Sequence[Port], o
 
 
 def _refuse_kind(node: Node, inputs: Sequence[Port]) -> None:
-    if node.kind not in (Kind.PLAYER, Kind.OPERATOR):
+    if node.kind not in (Kind.PLAYER, Kind.OPERATOR) or node.view is not None:
+        who = f"{node.kind} {node.owner!r}" if node.view is None else f"{node.name!r} ({node.view!r})"
         raise GrammarError(
-            f"{node.kind} {node.owner!r} lies between {list(inputs)} and what is to be cut out; expected players and "
+            f"{who} lies between {list(inputs)} and what is to be cut out; expected players and "
             "operators only. Name its outputs among the inputs of the brick."
         )
 

@@ -216,7 +216,8 @@ class _Walk:
         """
         self._refuse_black_box(node)
         self.arrived.put(cotangents)
-        product = self.draft.product(node.name, *cotangents.values(), truncation=self.truncations.get(node.owner))
+        truncation = self.truncations.get(node.owner) if node.view is None else None
+        product = self.draft.product(node.name, *cotangents.values(), truncation=truncation)
         if self.ways[way].heard:
             found = _edited(Delivery(self.draft, product.parameters, node, self.arrived), self.deliveries)
             self.heard[node.owner] += [] if found is None else [found]

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from math import prod
 
+from antiphon.grammars.derived import Derivative
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.homes import hearers, homes, response_homes
 from antiphon.grammars.locality import Locality, localities
@@ -58,8 +59,9 @@ class Cost:
     """The messages and queries of a grammar over `rounds` rounds. Divide by `rounds` for the average round.
 
     queries: how often each oracle is asked. gradients: how often each owner is asked for a vector-Jacobian product, as
-    a gray box. steps: how many steps each owner of a scan computes one after another, in its queries. query_depth,
-    response_depth: the length of the longest chain of messages in the Query graph and in the Response graph.
+    a gray box, in the Response graph or as a value of the Query graph. steps: how many steps each owner of a scan
+    computes one after another, in its queries. query_depth, response_depth: the length of the longest chain of messages
+    in the Query graph and in the Response graph.
     """
 
     grammar: str
@@ -114,12 +116,13 @@ def cost(grammar: Grammar, rounds: range | None = None, moves: Moves | None = No
     oracles = {node.name: node.owner for node in nodes if node.kind is Kind.ORACLE}
     home = homes(grammar.query)
     products = {node.name: home[node.of] for node in grammar.response.nodes if isinstance(node, Product)}
+    derived = {node.name: home[node.name] for node in nodes if isinstance(node.view, Derivative)}
     return Cost(
         grammar.name,
         len(rounds),
         (*_query_hops(grammar, home, asked), *_response_hops(grammar, home, told)),
         _by_owner(oracles, asked),
-        _by_owner(products, told),
+        _added(_by_owner(products, told), _by_owner(derived, asked)),
         query_depth(grammar),
         response_depth(grammar),
         _steps(grammar, home, asked),
@@ -177,7 +180,7 @@ def _query_hops(grammar: Grammar, home: Mapping[str, str], asked: Mapping[str, i
             repr(port),
             home[port.node],
             target,
-            Order.ZEROTH,
+            grammar.query.type_of(port).order,
             _bytes(grammar, grammar.query.type_of(port)),
             asked[port.node],
         )
@@ -236,3 +239,9 @@ def _by_owner(owners: Mapping[str, str], times: Mapping[str, int]) -> dict[str, 
     for name, owner in owners.items():
         found[owner] += times[name]
     return found
+
+
+def _added(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
+    return {
+        name: one.get(name, 0) + other.get(name, 0) for name in (*one, *(each for each in other if each not in one))
+    }

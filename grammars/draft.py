@@ -72,7 +72,7 @@ class QueryDraft:
         self._pass = ""
         self._within: tuple[Use, ...] = ()
         self._names: set[str] = set()
-        self._uses: Counter[tuple[str, str]] = Counter()
+        self._uses: Counter[str] = Counter()
         self._samples = SampleValues()
 
     @property
@@ -233,12 +233,12 @@ class QueryDraft:
         outputs: tuple[EdgeType, ...],
         made: Made | None = None,
         oracle: tuple[OracleDeclaration, str] | None = None,
+        base: str = "",
         **more: Any,
     ) -> tuple[Value, ...]:  # Any: the fields of Node that some kinds have
-        use = owner, more.get("question", "")
-        uses = self._uses[use]
-        self._uses[use] += 1
-        base = f"{owner}.{more['question']}" if more.get("question") else owner
+        base = base or (f"{owner}.{more['question']}" if more.get("question") else owner)
+        uses = self._uses[base]
+        self._uses[base] += 1
         name = base if uses == 0 else f"{base}#{uses + 1}"
         query_pass = self._pass or _DEFAULT_PASS
         ports = tuple(value.port for value in inputs)

@@ -111,7 +111,8 @@ def _describe_query_node(node: Node) -> list[Any]:  # Any: JSON
     operator = "" if node.operator is None else node.operator.description
     inputs = [[port.node, port.index] for port in node.inputs]
     outputs = list(map(repr, node.outputs))
-    return [node.name, node.kind, node.owner, node.question, operator, inputs, outputs, node.query_pass]
+    view = [] if node.view is None else [describe(node.view)]
+    return [node.name, node.kind, node.owner, node.question, operator, inputs, outputs, node.query_pass, *view]
 
 
 def _describe_response_node(node: ResponseNode) -> list[Any]:  # Any: JSON

@@ -25,7 +25,7 @@ from antiphon.grammars.types import Batch, Dimension, EdgeType, Sizes, is_dense
 _UNDECLARED = 8
 """The size of a symbolic dimension that no oracle declares; doubled for each further undeclared symbol."""
 
-_SMALL = 1_000_000
+SMALL = 1_000_000
 """The largest number of elements in an operator's inputs, and in its parameters, for a trial on values. A larger
 operator is tried on torch's meta device, which allocates nothing, but whose first use loads a compiler in a second."""
 
@@ -64,7 +64,7 @@ def infer(
     trial = _Trial(who, factory, tuple(inputs), _complete(inputs, sizes), frozenset(sizes))
     with ProcessState.here().entered(), forked(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        operator = _made_if_small(who, make, factory) if trial.is_small else None
+        operator = made_if_small(who, make, factory) if trial.is_small else None
         if operator is None:
             # A module may fail on the meta device for many reasons. After any error there, a trial on values
             # decides.
@@ -92,7 +92,7 @@ def makes_parameters(factory: Factory, who: str = "") -> bool:
         return False
     who = who or repr(factory)
     with ProcessState.here().entered(), forked():
-        made = _made_if_small(who, make_operator, factory)
+        made = made_if_small(who, make_operator, factory)
         if made is None:
             with contextlib.suppress(*FOREIGN), torch.device("meta"):  # as in `infer`
                 made = make_operator(factory)
@@ -149,7 +149,7 @@ class _Trial:
 
     @property
     def is_small(self) -> bool:
-        return sum(prod(each.sized(self.sizes)) for each in self.inputs) <= _SMALL
+        return sum(prod(each.sized(self.sizes)) for each in self.inputs) <= SMALL
 
     def on_values(self, operator: Callable[..., Any], upstream: Upstream | None) -> Inferred:
         """Infer the operator's output types. Use the first kind of sample values, and the first way of calling, that it
@@ -328,15 +328,15 @@ def _complete(inputs: Sequence[EdgeType], sizes: Sizes) -> Sizes:
 
 
 class _TooLarge(Exception):
-    """Making the operator would make more than `_SMALL` numbers (parameters and buffers)."""
+    """Making the operator would make more than `SMALL` numbers (parameters and buffers)."""
 
 
 class _Counting(TorchFunctionMode):
-    """A mode of torch that raises _TooLarge as soon as more than `_SMALL` numbers are made inside it."""
+    """A mode of torch that raises _TooLarge as soon as more than `SMALL` numbers are made inside it."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.left = _SMALL
+        self.left = SMALL
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # Any: torch's own
         keywords = kwargs or {}
@@ -350,8 +350,8 @@ class _Counting(TorchFunctionMode):
 _MAKERS = {torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.randn, torch.tensor, torch.arange}
 
 
-def _made_if_small(who: str, make: Make, factory: Factory) -> Callable[..., Any] | None:
-    """Make the operator, and return it; return None if that would make more than `_SMALL` numbers."""
+def made_if_small(who: str, make: Make, factory: Factory) -> Callable[..., Any] | None:
+    """Make the operator, and return it; return None if that would make more than `SMALL` numbers."""
     try:
         with _Counting():
             return make(factory)

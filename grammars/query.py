@@ -11,6 +11,7 @@ import torch
 
 from antiphon.errors import GrammarError
 from antiphon.grammars.cadence import Cadence
+from antiphon.grammars.derived import ModuleView
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.names import fault_of
 from antiphon.grammars.numbers import Share
@@ -125,6 +126,7 @@ class Node:
     owner: the name of the player, clone or oracle that is asked; for an operator or a loss, its own name.
     question: for an oracle, the question that is asked; empty for other nodes.
     operator: for an operator or a loss, the function that it computes; None for other nodes.
+    view: what the node computes from its module or function instead of its outputs; None for the outputs.
     within: the uses of bricks that contain the node, the outermost first. It does not influence the computation.
     """
 
@@ -137,10 +139,22 @@ class Node:
     question: str = ""
     operator: Factory | None = None
     within: tuple[Use, ...] = ()
+    view: ModuleView | None = None
+
+    @property
+    def learned(self) -> bool:
+        """Whether the outputs depend on the parameters of a player, so that it can learn from this node."""
+        return self.kind is Kind.PLAYER and (self.view is None or self.view.own)
+
+    @property
+    def draws_as(self) -> str:
+        """The name of the node whose random numbers this one draws: its own, or that of the node it differentiates."""
+        return self.view.of or self.name if self.view is not None else self.name
 
     def __repr__(self) -> str:
         asked = f".{self.question}" if self.question else ""
         what = self.operator if self.operator is not None else f"{self.kind} {self.owner}{asked}"
+        what = what if self.view is None else f"{what}, {self.view!r}"
         inputs = ", ".join(map(repr, self.inputs))
         return f"{self.name} = {what} ({inputs}) -> {', '.join(map(repr, self.outputs))}"
 
@@ -222,7 +236,7 @@ class QueryGraph:
         players = {clone.name: clone.player for clone in self.clones}
         player = self.player_by_name.get(players.get(node.owner, node.owner))
         factory = player.factory if player is not None else node.operator
-        if factory is None or cell_of(factory) is None:
+        if node.view is not None or factory is None or cell_of(factory) is None:
             return None
         return self.type_of(node.inputs[0]).shape[1]
 
@@ -232,7 +246,7 @@ class QueryGraph:
         Paths through a clone do not count, because a clone passes no gradient.
         """
         found = reached([port.node], lambda name: self._sources(self.by_name[name]))
-        return frozenset(node.owner for name in found if (node := self.by_name[name]).kind is Kind.PLAYER)
+        return frozenset(node.owner for name in found if (node := self.by_name[name]).learned)
 
     def is_played_by_someone(self, port: Port) -> bool:
         """Whether the value at this port depends on a player. Paths through a clone do not count.
@@ -255,7 +269,7 @@ class QueryGraph:
         # A flag, not the set of players: a set for each node would be quadratic in the length of a chain.
         found: set[str] = set()
         for node in self.nodes:
-            if node.kind is Kind.PLAYER or any(name in found for name in self._sources(node)):
+            if node.learned or any(name in found for name in self._sources(node)):
                 found.add(node.name)
         return frozenset(found)
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from antiphon.errors import GrammarError
 from antiphon.grammars.attributes import attributes, set_attributes
+from antiphon.grammars.derived import viewed
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.guarantee import Loss, PlayerLoss
 from antiphon.grammars.inference import make_operator
@@ -274,7 +275,7 @@ def play(
     values: the outputs of earlier nodes, by port. played: the recorded values of the round, by port, or None. The
     answers of black boxes are taken from it.
     """
-    begin_streams(at_round(stream(seed, "node", node.name), round))  # as in a run
+    begin_streams(at_round(stream(seed, "node", node.draws_as), round))  # as in a run
     inputs = [values[port] for port in node.inputs]
     match node.kind:
         case Kind.ORACLE:
@@ -282,15 +283,16 @@ def play(
                 if node.owner in oracles:  # a later gray question may depend on this one having been asked
                     oracles[node.owner].answer(node.question, [each.detach() for each in inputs], round)
                 return tuple(played[Port(node.name, index)] for index in range(len(node.outputs)))
-            found = oracles[node.owner].answer(node.question, inputs, round)
+            oracle = oracles[node.owner]
+            found = viewed(node.view, lambda *asked: oracle.answer(node.question, asked, round))(*inputs)
         case Kind.PLAYER:
-            found = modules[node.owner](*inputs)
+            found = viewed(node.view, modules[node.owner])(*inputs)
         case Kind.CLONE:
             with torch.no_grad():
                 found = modules[node.owner](*inputs)
         case _:
             assert node.operator is not None  # operators and losses carry one
-            found = make_operator(node.operator)(*inputs)
+            found = viewed(node.view, make_operator(node.operator))(*inputs)
     outputs = (found,) if isinstance(found, Tensor) else tuple(found)
     if node.kind is Kind.ORACLE and grammar.query.box_of(node) is Box.BLACK:
         return tuple(each.detach() for each in outputs)

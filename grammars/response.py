@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from antiphon.errors import BlackBoxError, GrammarError, ShapeError
+from antiphon.grammars.differentiable import refuse_once_differentiable
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.inference import infer, make_operator
 from antiphon.grammars.maps import Linearity
@@ -265,7 +266,7 @@ def _type_node(node: ResponseNode, query: QueryGraph, types: dict[Port, EdgeType
         case Seed():
             types[Port(node.name)] = _seed_type(node, query)
         case Tap():
-            types[Port(node.name)] = query.type_of(node.port).of_order(Order.ZEROTH)
+            types[Port(node.name)] = query.type_of(node.port)
         case Product():
             types.update(_product_types(node, query, types))
         case Sum():
@@ -294,6 +295,7 @@ def _product_types(node: Product, query: QueryGraph, types: Mapping[Port, EdgeTy
             "expected a gray box, but it is a black box and answers values only. Cut this message, tap the value "
             "instead, or let a player estimate the gradient."
         )
+    refuse_once_differentiable(node.name, query, of)
     if len(node.cotangents) != len(of.outputs) or not node.inputs:
         raise ShapeError(
             f"response node {node.name!r} multiplies {len(node.inputs)} messages at {node.of!r}, which has "
@@ -318,7 +320,7 @@ def _product_types(node: Product, query: QueryGraph, types: Mapping[Port, EdgeTy
                 f"{kind!r}; expected real or complex numbers, since integers have no gradient. Do not ask for it."
             )
     if node.parameters:
-        if of.kind is not Kind.PLAYER:
+        if not of.learned:
             raise GrammarError(
                 f"response node {node.name!r} asks {of.kind} {of.owner!r} for a gradient of its parameters; expected a "
                 "player, because only players have parameters. Ask for its inputs only."

@@ -42,7 +42,7 @@ class Ways:
         held = self._fixed.union(term.held)
         for node in self._query.nodes:
             inputs = () if node.kind is Kind.CLONE else tuple(found[port] for port in node.inputs)
-            way = Way(node.name, node.kind is Kind.PLAYER and term.is_of(node.owner), inputs)
+            way = Way(node.name, node.learned and term.is_of(node.owner), inputs)
             number = self._number(way) if way.heard or any(inputs) else 0
             ports = (Port(node.name, index) for index in range(len(node.outputs)))
             found |= {port: 0 if port in held else number for port in ports}

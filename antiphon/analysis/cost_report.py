@@ -10,9 +10,11 @@ from antiphon.coordinator.traffic import Summed, Traffic, measured, measured_sum
 from antiphon.experiments.experiment import Experiment
 from antiphon.experiments.placements import machines
 from antiphon.grammars.cost import Cost, Graph, cost
+from antiphon.grammars.derived import Derivative
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.homes import homes
 from antiphon.grammars.playing import steady
+from antiphon.grammars.query import Kind
 from antiphon.grammars.response import Product
 from antiphon.grammars.types import Order
 from antiphon.transport.message import Phase
@@ -153,10 +155,14 @@ def _asked(grammar: Grammar, played: Played) -> tuple[dict[str, int], dict[str, 
     """
     query, home = grammar.query, homes(grammar.query)
     asked = {oracle.name: 0 for oracle in query.oracles if any(node.owner == oracle.name for node in query.nodes)}
-    for name, count in played.queries.items():
-        asked[query.by_name[name].owner] += count
     products = [node for node in grammar.response.nodes if isinstance(node, Product)]
     gradients = dict.fromkeys((home[node.of] for node in products), 0)
+    for name, count in played.queries.items():
+        node = query.by_name[name]
+        if node.kind is Kind.ORACLE:
+            asked[node.owner] += count
+        if isinstance(node.view, Derivative):
+            gradients[home[name]] = gradients.get(home[name], 0) + count
     for node in products:
         gradients[home[node.of]] += played.products.get(node.name, 0)
     return asked, gradients

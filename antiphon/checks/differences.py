@@ -21,6 +21,7 @@ from antiphon.checks.held import Held
 from antiphon.checks.recorded import RecordedRound, flattened, is_inexact
 from antiphon.errors import FOREIGN
 from antiphon.grammars import UNKNOWN, Box, Kind, Loss, PlayerLoss, Port
+from antiphon.grammars.derived import Derivative
 from antiphon.grammars.query import Node
 from antiphon.grammars.seeds import stream
 from antiphon.grammars.walks import reached
@@ -159,11 +160,19 @@ def _compared(round: RecordedRound, node: Node, promised: bool = False) -> Compa
     except FOREIGN as error:  # a user's module, operator or oracle may raise anything
         return Compared({}) if promised else _unknown(f"{type(error).__name__}: {error}")
     try:
-        if not held.by_hand(base, alone.parameters):
+        if not held.by_hand(base, alone.parameters) and not _is_of_one_by_hand(round, node):
             return Compared({})
         return _Comparison(alone, moving, held, base, stream(round.seed, "differences", node.name)).compared()
     except FOREIGN as error:  # as above
         return _unknown(f"{type(error).__name__}: {error}")
+
+
+def _is_of_one_by_hand(round: RecordedRound, node: Node) -> bool:
+    """Return whether a node is the gradient of another node with a hand-written backward function."""
+    if not isinstance(node.view, Derivative):
+        return False
+    alone, held = Alone(round, round.composed.grammar.query.by_name[node.view.of]), Held()
+    return held.by_hand(alone.play(alone.leaves(range(len(alone.inputs))), mode=held), alone.parameters)
 
 
 @final

@@ -21,7 +21,9 @@ Such classes in other torch modules may call code of a user.
 """
 
 _CUTS = {torch.detach, Tensor.detach, Tensor.data.__get__, torch.autograd.grad}  # type: ignore[attr-defined]
-_APPLY = torch.autograd.Function.apply.__func__.__code__  # type: ignore[attr-defined]
+_OF_A_FUNCTION = torch.autograd.Function.apply.__func__.__code__, BackwardCFunction.apply.__code__  # type: ignore
+"""The codes that call the forward and the backward of a `torch.autograd.Function`."""
+
 _SWITCH = torch._C._set_grad_enabled  # pyright: ignore[reportPrivateUsage] - no_grad calls it, which a mode can observe
 
 
@@ -31,8 +33,9 @@ class Held(TorchFunctionMode):
 
     Another instance can replay the record during a second call: each such value is then the same as in the first call,
     although the inputs differ. A finite difference equals torch's gradient only if these values stay constant.
-    A `detach` or `no_grad` inside the forward of a `torch.autograd.Function` is not recorded, because the gradient of
-    such a class is its backward function. The mode also detects hooks that may change a gradient.
+    A `detach` or `no_grad` inside a `torch.autograd.Function` is not recorded: the gradient of such a class is its
+    backward function, and the gradient of that is its derivative. The mode also detects hooks that may change a
+    gradient.
 
     kept: the record to replay; None to make a new record.
     """
@@ -54,9 +57,9 @@ class Held(TorchFunctionMode):
         packed = torch._C._autograd._top_saved_tensors_default_hooks(True)  # pyright: ignore - no public name
         self._hooked |= packed is not None or getattr(func, "__name__", "") in _HOOKS
         if func is _SWITCH:
-            self._off = self._off if _in_forward() else not args[0]
+            self._off = self._off if _in_function() else not args[0]
             return func(*args, **keywords)
-        cuts = func in _CUTS and not keywords.get("create_graph") and not _in_forward()
+        cuts = func in _CUTS and not keywords.get("create_graph") and not _in_function()
         if not self._off and not cuts:
             return func(*args, **keywords)
         if self._again is None:
@@ -86,10 +89,10 @@ def _nodes(outputs: Iterable[Tensor]) -> Iterable[Node]:
     return reached(starts, lambda node: [each for each, _ in node.next_functions if each is not None])
 
 
-def _in_forward() -> bool:
-    """Return whether the forward function of a `torch.autograd.Function` is running now."""
+def _in_function() -> bool:
+    """Return whether the forward or the backward of a `torch.autograd.Function` is running now."""
     frame = sys._getframe()  # pyright: ignore[reportPrivateUsage]
-    while frame is not None and frame.f_code is not _APPLY:
+    while frame is not None and frame.f_code not in _OF_A_FUNCTION:
         frame = frame.f_back
     return frame is not None
 

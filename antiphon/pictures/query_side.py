@@ -1,9 +1,11 @@
 """Draw the Query graph (Q): players, operators, oracles and losses as marks, and values as arrows between them."""
 
+from antiphon.grammars.derived import Derivative
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.oracle import Box
 from antiphon.grammars.query import CloneDeclaration, Kind, Node, PlayerDeclaration, QueryGraph, QueryPass, cell_of
 from antiphon.grammars.stochastic import sampled
+from antiphon.grammars.types import Order
 from antiphon.oracles.noise import Noise
 from antiphon.pictures.picture import Arrow, Line, Mark, MarkKind, Side
 from antiphon.pictures.symbols import clipped, shape_of, value_symbol
@@ -52,14 +54,18 @@ def _node_mark(query: QueryGraph, node: Node, framed: dict[str, str]) -> Mark:
     kind, operator, steps = _kind_of(query, node), _operator(query, node), query.steps_of(node)
     lines = (clipped(node.name), *([clipped(_made_by(operator), 30)] if operator else []))
     lines += () if steps is None else (f"{steps!r} steps",)
+    view = "" if node.view is None else repr(node.view)
+    if node.view is not None:
+        lines = (clipped(node.name if kind is MarkKind.OPERATOR else node.view.of),)
     inputs = ", ".join(map(repr, node.inputs))
     return Mark(
         node_id(node.name),
         kind,
         lines,
+        "*" if kind is MarkKind.PRODUCT else "",
         frame=framed.get(node.query_pass, ""),
-        what=f"{node.kind} {node.owner} {node.question} {operator and operator.description}",
-        tip=f"{node.name}, {_spoken(node, kind)}: ({inputs}) to {', '.join(map(repr, node.outputs))}",
+        what=f"{node.kind} {node.owner} {node.question} {operator and operator.description}{view}",
+        tip=f"{node.name}, {view or _spoken(node, kind)}: ({inputs}) to {', '.join(map(repr, node.outputs))}",
         owner=node.owner,
     )
 
@@ -69,6 +75,8 @@ def _spoken(node: Node, kind: MarkKind) -> str:
 
 
 def _kind_of(query: QueryGraph, node: Node) -> MarkKind:
+    if isinstance(node.view, Derivative):
+        return MarkKind.PRODUCT
     if node.kind is Kind.LOSS:
         return MarkKind.LOSS
     if node.kind is not Kind.ORACLE:
@@ -124,13 +132,11 @@ def _arrows(query: QueryGraph) -> tuple[Arrow, ...]:
     arrows: list[Arrow] = []
     for node in query.nodes:
         target = node_id(node.name)
-        if node.kind in (Kind.PLAYER, Kind.CLONE):
+        if node.learned or node.kind is Kind.CLONE:
             source = owner_id(node.owner)
             arrows.append(Arrow(f"{source} > {target}", source, target, Line.PARAMETERS))
         for place, port in enumerate(node.inputs):
-            symbol, shape = value_symbol(query, port), shape_of(query.type_of(port))
-            source = node_id(port.node)
-            arrows.append(
-                Arrow(f"{source}.{port.index} > {target}.{place}", source, target, Line.ZEROTH, symbol, shape)
-            )
+            symbol, shape, source = value_symbol(query, port), shape_of(query.type_of(port)), node_id(port.node)
+            line = Line.FIRST if query.type_of(port).order is Order.FIRST else Line.ZEROTH
+            arrows.append(Arrow(f"{source}.{port.index} > {target}.{place}", source, target, line, symbol, shape))
     return tuple(arrows)

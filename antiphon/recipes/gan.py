@@ -67,7 +67,11 @@ def evaluate(table: GanTable, evaluation: EvaluationTable, grammar: Grammar, sta
     All test images are mixed with as many images that the trained Forger makes. The best value is 50 %: then real and
     forged images cannot be told apart in this way.
     """
-    real = held_out(table.data, table.network == "convolutional", "no")
+    return told_apart(held_out(table.data, table.network == "convolutional", "no"), evaluation, grammar, states)
+
+
+def told_apart(real: Tensor, evaluation: EvaluationTable, grammar: Grammar, states: Mapping[str, State]) -> Evaluation:
+    """Compute the evaluation of a trained Forger. real: test images. See `evaluate`."""
     hits = nearest_neighbour_hits(real, forged(grammar, states, len(real), evaluation.first_seed))
     return Evaluation("real told from forged", "images", tuple((100.0 * hits).tolist()), " %", goal=50.0)
 

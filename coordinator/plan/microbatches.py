@@ -11,6 +11,7 @@ from antiphon.coordinator.plan.placement import Placement
 from antiphon.coordinator.plan.replicas import applies_to_parts, batch_of, couples, obstacle_of
 from antiphon.coordinator.plan.steps import Share, Slot
 from antiphon.errors import PlacementError
+from antiphon.grammars.derived import ModuleView, viewed
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.homes import homes
 from antiphon.grammars.inference import make_module, make_operator
@@ -67,16 +68,17 @@ def refuse_coupled(
     compute each of `count` micro-batches separately. Players that accept this (`accept_batch_coupling`) are left out.
     The module of each other player is made once, and tried on a random batch.
     """
-    query, tried = grammar.query, set(placement.coupled)
+    query, tried = grammar.query, set[tuple[str, ModuleView | None]]()
     for node in query.nodes:
         replicas, parts = len(divided.get(node.name, ())), count if node.name in separate else 1
-        if node.kind is not Kind.PLAYER or node.owner in tried or max(replicas, parts) < 2:
+        key = node.owner, node.view
+        if node.kind is not Kind.PLAYER or node.owner in placement.coupled or key in tried or max(replicas, parts) < 2:
             continue
-        tried.add(node.owner)
+        tried.add(key)
         asked = [query.type_of(port) for port in node.inputs]
         with forked():
             module = make_module(query.player_by_name[node.owner].factory)
-        found = coupling(module, asked, query.sizes)
+        found = coupling(viewed(node.view, module), asked, query.sizes)
         if found:
             divisions = (replicas, "replicas"), (parts, "micro-batches")
             told = " and ".join(f"{each} {name}" for each, name in divisions if each > 1)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from antiphon.coordinator.plan.coupling import coupling, nonlinear
 from antiphon.coordinator.plan.placement import Placement
 from antiphon.errors import PlacementError
+from antiphon.grammars.derived import viewed
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.homes import homes
 from antiphon.grammars.inference import make_operator
@@ -58,7 +59,7 @@ def couples(grammar: Grammar, node: Node) -> bool:
     """
     assert node.operator is not None  # Q's operators have one
     asked = [grammar.query.type_of(port) for port in node.inputs]
-    return bool(coupling(make_operator(node.operator), asked, grammar.query.sizes))
+    return bool(coupling(viewed(node.view, make_operator(node.operator)), asked, grammar.query.sizes))
 
 
 def obstacle_of(grammar: Grammar, node: Node, parts: int) -> str:

@@ -13,8 +13,8 @@ def refuse_unshardable(grammar: Grammar, placement: Placement, nodes: Mapping[st
 
     nodes: the Query graph nodes that are divided among replicas, with their workers. A player is refused if its agent
     lives on another worker, if its precision is float16, if its queries are computed again in the response phase
-    (`recompute`), if a clone follows it, if only one replica would play one of its nodes, or if the Response graph has
-    two vector-Jacobian products of one of its nodes.
+    (`recompute`), if a clone follows it, if its gradient or its parameters are a value of the Query graph, if only one
+    replica would play one of its nodes, or if the Response graph has two vector-Jacobian products of one of its nodes.
     """
     for player in placement.sharded:
         found = _obstacle(grammar, placement, player, nodes)
@@ -37,6 +37,8 @@ def _obstacle(grammar: Grammar, placement: Placement, player: str, nodes: Mappin
     for node in grammar.query.nodes:
         if node.owner != player:
             continue
+        if node.view is not None:
+            return f"its gradient or its parameters are a value of the Query graph ({node.name!r})"
         if node.name not in nodes:
             return f"{node.name!r} is played by one replica only, since its batch cannot be divided"
         products = [each for each in grammar.response.nodes if isinstance(each, Product) and each.of == node.name]

@@ -134,6 +134,10 @@ def _obstacle(grammar: Grammar, placement: Placement, player: str) -> str:
     with forked():
         module = make_module(query.player_by_name[player].factory)
     for node in query.nodes:
-        if node.owner == player and keeps_state(module, [query.type_of(port) for port in node.inputs], query.sizes):
+        if (
+            node.owner == player
+            and node.view is None
+            and keeps_state(module, [query.type_of(port) for port in node.inputs], query.sizes)
+        ):
             return "its module changes its buffers or extra state when it is called"
     return ""

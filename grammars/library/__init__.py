@@ -1,5 +1,6 @@
 """The grammars of the essay, one file each. This folder imports only the rest of `antiphon.grammars`."""
 
+from antiphon.grammars.library.adjusted_game import adjusted_game as adjusted_game
 from antiphon.grammars.library.backprop import backprop as backprop
 from antiphon.grammars.library.black_box_descent import black_box_descent as black_box_descent
 from antiphon.grammars.library.byol import byol as byol
@@ -33,6 +34,7 @@ from antiphon.grammars.library.likelihood import (
     maximum_a_posteriori as maximum_a_posteriori,
     maximum_likelihood as maximum_likelihood,
 )
+from antiphon.grammars.library.maml import maml as maml
 from antiphon.grammars.library.networks import (
     Dense as Dense,
     Perceptron as Perceptron,
@@ -64,3 +66,4 @@ from antiphon.grammars.library.temporal_difference import (
 from antiphon.grammars.library.transformer import transformer as transformer
 from antiphon.grammars.library.truncated_bptt import truncated_bptt as truncated_bptt
 from antiphon.grammars.library.vae import vae as vae
+from antiphon.grammars.library.wgan_gp import wgan_gp as wgan_gp

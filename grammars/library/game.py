@@ -26,11 +26,7 @@ def game(
     player, from the plays of all players (in the order of `players`) to the loss of this player, 0-d. referee: an
     oracle that sees all plays and reports, for example, the distance to an equilibrium.
     """
-    if players.keys() != losses.keys():
-        raise GrammarError(
-            f"a game was given losses of {sorted(losses)} for the players {sorted(players)}; expected one loss for "
-            "each player. Use the same names."
-        )
+    refuse_other_names(players, losses)
     q = QueryDraft()
     plays = [q.player(each, factory)() for each, factory in players.items()]
     own: dict[str, Any] = {each: q.loss(f"Loss of {each}", losses[each])(*plays) for each in players}
@@ -54,3 +50,12 @@ def only_of_own(players: Mapping[str, str]) -> Edit:
         return upstream.message if owner in (None, upstream.target.owner) else None
 
     return edit
+
+
+def refuse_other_names(players: Mapping[str, object], losses: Mapping[str, object]) -> None:
+    """Raise GrammarError unless there is one loss for each player, under the player's name."""
+    if players.keys() != losses.keys():
+        raise GrammarError(
+            f"a game was given losses of {sorted(losses)} for the players {sorted(players)}; expected one loss for "
+            "each player. Use the same names."
+        )

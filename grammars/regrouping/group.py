@@ -1,6 +1,6 @@
 """Find the nodes of the Query graph (Q) that belong to a group of players which is to become one player."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from antiphon.errors import GrammarError
@@ -54,6 +54,7 @@ def group_of(query: QueryGraph, names: Sequence[str], name: str) -> Group:
     Raises GrammarError if they cannot be one player.
     """
     owners = _owners(query, names)
+    refuse_views(query, owners)
     players = tuple(dict.fromkeys(n.owner for n in query.nodes if n.kind is Kind.PLAYER and n.owner in owners))
     if not players:
         raise GrammarError(
@@ -240,4 +241,18 @@ def _refuse_unlike_uses(query: QueryGraph, group: Group) -> None:
             f"the players {list(group.players)} are asked differently from one time to the next ({asked}); expected "
             "the same composition each time, since one player plays one function. Leave out the players that are asked "
             "elsewhere."
+        )
+
+
+def refuse_views(query: QueryGraph, owners: Collection[str]) -> None:
+    """Raise GrammarError if the gradient or the parameters of an owner are a value of the Query graph.
+
+    owners: players, or operators, that are to be divided or merged.
+    """
+    found = next((node for node in query.nodes if node.view is not None and node.owner in owners), None)
+    if found is not None:
+        raise GrammarError(
+            f"{found.owner!r} cannot be regrouped, since {found.name!r} computes another function of it "
+            f"({found.view!r}); expected a player whose gradient and parameters are no values of the Query graph. "
+            "Write the grammar with the players that you want, and ask for their gradients."
         )

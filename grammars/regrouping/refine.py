@@ -8,6 +8,7 @@ from antiphon.grammars.brick import Brick
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.regrouping.correspondence import Regrouping, Span
+from antiphon.grammars.regrouping.group import refuse_views
 from antiphon.grammars.regrouping.parts import children
 from antiphon.grammars.regrouping.positions import positions
 from antiphon.grammars.regrouping.retelling import retell
@@ -46,6 +47,7 @@ def _refine(grammar: Grammar, player: str, into: Into) -> Regrouping:
             f"{player!r} is no player of grammar {grammar.name!r} that could be refined; "
             f"expected one of {sorted(grammar.query.player_by_name)}. Name one of these."
         )
+    refuse_views(grammar.query, [player])
     drawn = substitute(grammar.query, player, into(declaration.factory))
     parts = positions(player, declaration.factory, {part.name: part.factory for part in drawn.players})
     response = retell(grammar.response, drawn, player, parts)

@@ -8,7 +8,7 @@ from antiphon.checks.instance import Instance
 from antiphon.checks.measure import measure
 from antiphon.checks.measured import Measured
 from antiphon.checks.suite import Learning
-from antiphon.grammars import Descent, Exact, Grammar, QueryDraft, SignCorrect, chain_rule, exact, minimise
+from antiphon.grammars import Descent, Exact, Grammar, QueryDraft, SignCorrect, chain_rule, exact, gradient, minimise
 from antiphon.grammars.random_grammars import TanhLayer, mean_gap, samples
 
 EVERYWHERE = Exact()
@@ -87,6 +87,43 @@ doubled.register_autograd(lambda ctx, gradient: gradient)
 
 def dropped(value: Tensor) -> Tensor:
     return nn.functional.dropout(value, 0.5)
+
+
+class Exponential(torch.autograd.Function):
+    """The exponential function. Its derivative is right, and can be differentiated again."""
+
+    @staticmethod
+    def forward(ctx, value: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx.save_for_backward(value)
+        return value.exp()
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        (value,) = ctx.saved_tensors
+        return gradient * value.exp()
+
+
+class OnceRight(Exponential):
+    """The same, but its derivative is a constant for autograd."""
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        (value,) = ctx.saved_tensors
+        return gradient * value.detach().exp()
+
+
+@pytest.mark.parametrize(("function", "kept"), [(Exponential, True), (OnceRight, False)])
+def test_a_second_derivative_by_hand_is_compared_with_differences_of_the_first(function, kept):
+    def operation(value: Tensor) -> Tensor:
+        return function.apply(value)  # pyright: ignore[reportReturnType]
+
+    q = QueryDraft()
+    x, y = q.oracle("Nature", samples(5, (3,), (3,)))()
+    slope = gradient(q, q.operator("exp", operation)(q.player("Below", TanhLayer, 3, 3)(x)), x)
+    objective = minimise(q.loss("Loss", mean_gap)(slope, y))
+    found = measured(Grammar("slope", q.graph(), chain_rule(q, objective), objective, exact()))["Below"]
+    assert found.kept == kept
+    assert "exp'" in (found.detail if kept else found.operator)
 
 
 @pytest.mark.parametrize("operation", [halved, hooked, packed, doubled])

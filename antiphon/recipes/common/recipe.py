@@ -171,7 +171,7 @@ def predicted(grammar: Grammar, states: Mapping[str, State], x: Tensor, value: P
     players = {player.name: trained(grammar, player.name, states) for player in query.players}
     for node in query.nodes:
         asked = players.get(node.owner) if node.kind is Kind.PLAYER else node.operator
-        if asked is not None and all(port in values for port in node.inputs):
+        if asked is not None and node.view is None and all(port in values for port in node.inputs):
             function = make_operator(asked) if isinstance(asked, Factory) else asked
             found = (function.eval() if isinstance(function, nn.Module) else function)(*map(values.get, node.inputs))
             outputs = (found,) if isinstance(found, Tensor) else found
