@@ -285,6 +285,9 @@ class PlayerHandle:
     draft: QueryDraft
     name: str
 
+    def __repr__(self) -> str:
+        return f"player {self.name!r}"
+
     def __call__(self, *inputs: Value, **keywords: Any) -> Any:  # Any: as in OracleHandle.__call__
         """Ask the player: apply its operator to `inputs`, with its parameters of the round, and return the outputs."""
         check_values(f"player {self.name!r}", self.draft._values, inputs, keywords)

@@ -12,8 +12,8 @@ class NoTensor:
 
     def _refused(self, *_: Any) -> NoReturn:  # Any: whatever stands on the other side of the sign
         raise GrammarError(
-            f"{self!r} was computed with, but it belongs to a graph that is being written, and has no numbers yet; "
-            f"expected a node of the graph that computes. {self._remedy}"
+            f"an operation was asked of {self!r}, which belongs to a graph that is being written and has no numbers "
+            f"yet; expected a node of the graph that computes. {self._remedy}"
         )
 
     __neg__ = __abs__ = __getitem__ = _refused

@@ -49,6 +49,9 @@ class ProductHandle:
     draft: "ResponseDraft"
     name: str
 
+    def __repr__(self) -> str:
+        return f"product {self.name}"
+
     @property
     def parameters(self) -> Message:
         """The gradient of the player's parameters: the message to the player, one vector over all parameters."""
