@@ -16,6 +16,7 @@ from antiphon.grammars.cadence import Cadence
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.inference import Inferred, infer, make_module, make_operator
 from antiphon.grammars.names import fault_of
+from antiphon.grammars.no_tensor import NoTensor
 from antiphon.grammars.oracle import OracleDeclaration
 from antiphon.grammars.query import (
     CloneDeclaration,
@@ -36,8 +37,10 @@ from antiphon.grammars.types import EdgeType, Sizes
 
 
 @dataclass(frozen=True)
-class Value:
+class Value(NoTensor):
     """One output of a node in a draft of a Query graph. Pass it to a handle to draw an edge."""
+
+    _remedy = "Write an operator, such as q.operator(name, torch.neg)(value)."
 
     port: Port
     type: EdgeType
@@ -293,6 +296,9 @@ class PlayerHandle:
 
     draft: QueryDraft
     name: str
+
+    def __repr__(self) -> str:
+        return f"player {self.name!r}"
 
     def __call__(self, *inputs: Value, **keywords: Any) -> Any:  # Any: as in OracleHandle.__call__
         """Ask the player: apply its operator to `inputs`, with its parameters of the round, and return the outputs."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from antiphon.errors import GrammarError
 from antiphon.grammars.factory import describe
-from antiphon.grammars.guarantee import Guarantee, Loss
+from antiphon.grammars.guarantee import Guarantee, Loss, PlayerLoss
 from antiphon.grammars.names import fault_of
 from antiphon.grammars.objective import Objective, refuse_strangers
 from antiphon.grammars.query import Kind, Node, Port, QueryGraph
@@ -25,7 +25,8 @@ class Grammar:
     """A Query graph, a Response graph, an objective and a guarantee. It contains no process, optimizer or device.
 
     Raises GrammarError, ShapeError or BlackBoxError if the types of the two graphs do not fit, if a player receives no
-    message, if a node of the Response graph leads to no player, or if no player influences the objective.
+    message, if a node of the Response graph leads to no player, if no player influences the objective, or if a promise
+    names no player of the Query graph.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Grammar:
         _refuse_unheard_nodes(self)
         _refuse_deaf_players(self)
         _refuse_bad_objectives(self)
+        _refuse_strange_promises(self)
 
     @functools.cached_property
     def message_types(self) -> Mapping[Port, EdgeType]:
@@ -174,6 +176,18 @@ def _refuse_bad_objectives(grammar: Grammar) -> None:
             )
         _refuse_bad_losses(grammar, objective)
         refuse_strangers(objective, grammar.query, f"grammar {grammar.name!r}")
+
+
+def _refuse_strange_promises(grammar: Grammar) -> None:
+    known = grammar.query.player_by_name
+    for promise in grammar.guarantee.promises:
+        loss = getattr(promise, "loss", None)
+        asked = loss.players if isinstance(loss, PlayerLoss) else ()
+        if strange := [name for name in (*promise.players, *asked) if name not in known]:
+            raise GrammarError(
+                f"grammar {grammar.name!r} promises something to {strange[0]!r}, which is none of its "
+                f"players; expected one of {list(known)}. Correct the promise."
+            )
 
 
 def _refuse_bad_losses(grammar: Grammar, objective: Objective) -> None:

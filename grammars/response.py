@@ -373,13 +373,18 @@ def _map_type(node: Map, query: QueryGraph, types: Mapping[Port, EdgeType]) -> E
     return outputs[0].of_order(_order(inputs))
 
 
+def stranger(name: str, query: QueryGraph) -> GrammarError:
+    """Return the error of a delivery to a name that is no player's."""
+    return GrammarError(
+        f"a message is delivered to {name!r}, which is no player of the Query graph; "
+        f"expected one of {sorted(query.player_by_name)}. Deliver it to one of these."
+    )
+
+
 def _check_delivery(node: Deliver, query: QueryGraph, types: Mapping[Port, EdgeType]) -> None:
     player = query.player_by_name.get(node.player)
     if player is None:
-        raise GrammarError(
-            f"a message is delivered to {node.player!r}, which is no player of the Query graph; "
-            f"expected one of {sorted(query.player_by_name)}. Deliver it to one of these."
-        )
+        raise stranger(node.player, query)
     if not types[node.message].composes_with(player.space):
         raise ShapeError(
             f"player {node.player!r} receives {_port(node.message)!r} of type {types[node.message]!r}; expected "

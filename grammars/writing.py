@@ -7,16 +7,30 @@ from typing import Any
 from antiphon.errors import GrammarError
 from antiphon.grammars.draft import Value
 from antiphon.grammars.factory import Factory
+from antiphon.grammars.no_tensor import NoTensor
 from antiphon.grammars.query import Port, QueryGraph
-from antiphon.grammars.response import PARAMETERS, Deliver, Map, Product, ResponseGraph, ResponseNode, Seed, Sum, Tap
+from antiphon.grammars.response import (
+    PARAMETERS,
+    Deliver,
+    Map,
+    Product,
+    ResponseGraph,
+    ResponseNode,
+    Seed,
+    Sum,
+    Tap,
+    stranger,
+)
 from antiphon.grammars.truncation import Truncation
 from antiphon.grammars.typed import typed
 
 
 @typed
 @dataclass(frozen=True)
-class Message:
+class Message(NoTensor):
     """One message of a draft of a Response graph. Pass it to the draft's methods to draw an edge."""
+
+    _remedy = "Write a map, such as r.map(antiphon.grammars.scale, message, factor=-1.0)."
 
     port: Port
 
@@ -34,6 +48,9 @@ class ProductHandle:
 
     draft: "ResponseDraft"
     name: str
+
+    def __repr__(self) -> str:
+        return f"product {self.name}"
 
     @property
     def parameters(self) -> Message:
@@ -105,6 +122,8 @@ class ResponseDraft:
 
         Several messages to one player are added, in the order of the calls.
         """
+        if player not in self.query.player_by_name:
+            raise stranger(player, self.query)
         told = self._delivered.setdefault(player, [])
         told.append(Message(_heard(message)))
         self._nodes = [node for node in self._nodes if not isinstance(node, Deliver) or node.player != player]

@@ -45,12 +45,13 @@ def measure_alignment(promise: Aligns, instance: Instance, players: Sequence[str
     if diverged := places.diverged(states):
         return [Measured(player, math.nan, promise.degrees, diverged, DIVERGED) for player in players]
     (before,), (after,) = places.rounds(), places.rounds_after(states)
-    return [_alignment(promise, player, before, after) for player in players]
+    rounds = instance.learning.rounds
+    return [_alignment(promise, player, before, after, rounds) for player in players]
 
 
-def _alignment(promise: Aligns, player: str, before: RecordedRound, after: RecordedRound) -> Measured:
+def _alignment(promise: Aligns, player: str, before: RecordedRound, after: RecordedRound, rounds: int) -> Measured:
     began, ended = (_degrees(round, player, promise.loss) for round in (before, after))
-    detail = f"{began:.3g} degrees at the start"
+    detail = f"{began:.3g} degrees before {rounds} rounds"
     return Measured(player, ended, promise.degrees, player, detail, IDLE if math.isnan(ended) else "")
 
 

@@ -72,9 +72,10 @@ def _check_case(grammar: str, case: Case, seed: int) -> Iterable[Row]:
 
 
 def _measured(instance: Instance) -> Iterable[tuple[tuple[str, str], Sequence[Measured]]]:
-    for promise in instance.grammar.guarantee.promises:
+    promises = instance.grammar.guarantee.promises
+    for promise, key in zip(promises, _keys(promises), strict=True):
         try:
-            yield (_what(promise), ", ".join(promise.players) or "all"), measure(promise, instance)
+            yield key, measure(promise, instance)
         except AntiphonError as error:
             error.add_note(f"while measuring {_what(promise)!r} of {instance.grammar.name!r}, seed {instance.seed}")
             raise
@@ -84,6 +85,18 @@ def _measured(instance: Instance) -> Iterable[tuple[tuple[str, str], Sequence[Me
                 f"{instance.seed}: {type(error).__name__}: {unstopped(error)}. Expected functions of the values "
                 "that Q plays, and of the players' modules; correct the promise."
             ) from error
+
+
+def _keys(promises: Sequence[Promise]) -> list[tuple[str, str]]:
+    """Return what each promise promises, and to whom, in words. If these are equal for several, name the loss too."""
+    told = [(_what(each), ", ".join(each.players) or "all") for each in promises]
+    of = [f", of {_loss(each)}" if told.count(key) > 1 else "" for each, key in zip(promises, told, strict=True)]
+    return [(what + loss, to) for (what, to), loss in zip(told, of, strict=True)]
+
+
+def _loss(promise: Promise) -> str:
+    loss = getattr(promise, "loss", None)
+    return "the player's own terms" if loss is None else repr(loss)
 
 
 def _what(promise: Promise) -> str:

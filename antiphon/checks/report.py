@@ -171,9 +171,9 @@ def _told(row: Row) -> list[str]:
 
 
 def figure(value: float) -> str:
-    """Format a number with two significant digits; integers without a decimal point.
+    """Format a number with two significant digits; integers, and numbers from 100 to 10000, without a decimal point.
 
-    >>> figure(0.0), figure(3.0), figure(1.23456e-12), figure(0.0123456)
-    ('0', '3', '1.2e-12', '0.012')
+    >>> figure(0.0), figure(3.0), figure(102.78), figure(1.23456e-12), figure(0.0123456)
+    ('0', '3', '103', '1.2e-12', '0.012')
     """
-    return f"{value:.0f}" if value % 1 == 0 else f"{value:.2g}"
+    return f"{value:.0f}" if value % 1 == 0 or 100 <= abs(value) < 10000 else f"{value:.2g}"

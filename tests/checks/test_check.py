@@ -92,6 +92,17 @@ def test_the_table_and_what_is_told_below_it():
     assert len(lines) == 4
 
 
+def climbed(played: torch.Tensor) -> torch.Tensor:
+    return -played.mean()
+
+
+def test_promises_of_one_kind_about_several_losses_have_a_row_each():
+    other = antiphon.PlayerLoss.of(climbed, Port("Mine"))
+    report = check_grammar(promising(antiphon.Descent(("Mine",)), antiphon.Descent(("Mine",), other)), instances=1)
+    assert [row.verdict for row in report.rows] == ["kept", "FAILS"]
+    assert "climbed" in report.rows[1].guarantee
+
+
 def test_json_says_the_same():
     told = json.loads(check_grammar(wrong(), instances=1).as_json)
     assert told["failed"] is True

@@ -1,5 +1,7 @@
 """QueryDraft: passing a handle draws an edge, and an error points at the line that made it."""
 
+import operator
+
 import pytest
 import torch
 from torch import nn
@@ -12,6 +14,7 @@ from antiphon.grammars.factory import Factory
 from antiphon.grammars.query import Port
 from antiphon.grammars.random_grammars import Fork, TanhLayer, batch_of, mean_gap, medium, samples
 from antiphon.grammars.regrouping import children
+from antiphon.grammars.writing import ResponseDraft
 
 
 class Mixed(nn.Module):
@@ -228,3 +231,16 @@ def test_whatever_a_handle_is_called_on_but_values_of_its_draft_is_refused_by_na
         text = str(caught.value)
         assert name in text and "expected" in text and text.endswith(".")
     assert [node.name for node in q._nodes] == ["Nature.sample"]  # nothing was drawn
+
+
+COMPUTED = [operator.neg, lambda x: x * 2, lambda x: 1 - x, lambda x: x @ x, lambda x: x[0], torch.relu]
+
+
+@pytest.mark.parametrize("computed", COMPUTED)
+def test_who_computes_with_a_value_or_a_message_is_told_to_write_a_node(begun, computed):
+    q, x, y = begun
+    loss = q.loss("Loss", mean_gap)(q.player("A", TanhLayer, 3, 2)(x), y)
+    with pytest.raises(GrammarError, match="Write an operator"):
+        computed(x)
+    with pytest.raises(GrammarError, match="Write a map"):
+        computed(ResponseDraft(q.graph()).seed(loss))

@@ -16,7 +16,7 @@ from antiphon.grammars.chain_rule import chain_rule, cut_into, negate_into
 from antiphon.grammars.draft import QueryDraft
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.guarantee import exact
+from antiphon.grammars.guarantee import Exact, PlayerLoss, exact, promised
 from antiphon.grammars.objective import Objective, Term, maximise, minimise
 from antiphon.grammars.oracle import Box, OracleDeclaration, Question
 from antiphon.grammars.query import Port
@@ -155,3 +155,12 @@ def test_an_objective_that_no_player_influences_is_refused(refusal):
         "no player influences Still, the objective of grammar 'g'; expected a path from some "
         "player to it. Connect a player's output to this loss."
     )
+
+
+@pytest.mark.parametrize(
+    "promise", [Exact(("Firts",)), Exact(("First",), PlayerLoss.of(torch.sum, players=("Firts",)))]
+)
+def test_a_promise_about_nobody_is_refused(promise):
+    right = grammar()
+    with pytest.raises(GrammarError, match=r"'Firts'.*\['First', 'Second'\]"):
+        replace(right, guarantee=promised(promise))

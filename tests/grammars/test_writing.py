@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 import torch
 
 from antiphon.errors import GrammarError
@@ -99,3 +100,9 @@ def test_what_is_no_message_is_refused_by_name(begun, refusal):
         for act in (lambda: r.product(a, wrong), lambda: r.map(negate, wrong), lambda: r.deliver("A", wrong)):  # noqa: B023
             text = refusal(GrammarError, act)
             assert type(wrong).__name__ in text and "expected" in text and "toward" in text
+
+
+def test_a_delivery_to_nobody_is_refused_where_it_is_written(begun):
+    r, a, loss = written(begun)
+    with pytest.raises(GrammarError, match=r"delivered to 'a'.*\['A'\]"):
+        r.deliver("a", r.product(a, r.product(loss, r.seed(loss)).toward()).parameters)
