@@ -59,8 +59,7 @@ def nature(
     id: a name registered in Gymnasium; "module:id" if importing the module registers it; or a class or function that
     makes an environment. keywords: keyword arguments of its constructor. vectorization: "async" runs each copy in its
     own process. Each process must answer within `deadline` seconds. overlap: learn while the environments step.
-    stagger: the first episode of copy i is cut after `stagger * i // envs` steps, so that the copies do not end their
-    episodes together. Choose the length of an episode. 0 cuts no episode.
+    stagger: cut the first episode of copy i after `stagger * i // envs` steps, so that episodes do not end together.
 
     Questions; all tensors are float32:
     observe() -> s. It returns the observations, (envs, observation).
@@ -75,14 +74,11 @@ def nature(
     observation; a time limit is not termination. options: see `ReplayOptions`. With `n_step` above 1, discount()
     answers the discounts of the last replay. With priorities, weight() answers its weights, and prioritise(errors) sets
     its priorities. All are (batch,).
-
-    This function makes, resets and closes one environment, to read its spaces. Raises OracleError if one of these
-    fails, if the actions are discrete, or for a size out of range.
+    One environment is made, reset and closed to read its spaces. Raises OracleError if one of these fails, if the
+    actions are discrete, or for a size out of range.
     """
     check_capacity(title(id), capacity, envs, options.n_step)
-    spaces = read_spaces(id, keywords)
-    _warn_of_pictures(title(id), spaces)
-    _refuse_rounded(title(id), options.storage, spaces)
+    spaces = _remembered(id, keywords, options.storage)
     factory = Factory.of(
         Nature,
         id,
@@ -103,23 +99,25 @@ def nature(
     return OracleDeclaration(factory, questions, ((envs_symbol, envs), (symbol, batch)))
 
 
-def _warn_of_pictures(who: str, spaces: Spaces) -> None:
+def _remembered(id: Name, keywords: Keywords | None, storage: Storage) -> Spaces:
+    """Return the spaces of an environment. Warn of large pictures.
+
+    Raises OracleError if a memory cannot hold the observations in the dtype `storage`.
+    """
+    spaces = read_spaces(id, keywords)
     if math.prod(spaces.picture) >= PICTURE:
         warnings.warn(
-            f"{who} observes a picture of shape {spaces.picture}, which is flattened to "
+            f"{title(id)} observes a picture of shape {spaces.picture}, which is flattened to "
             f"{math.prod(spaces.picture)} numbers, unscaled. Let an Encoder see it (`channels` of the experiment), or "
             "wrap the environment to observe features, or a small scaled picture.",
             stacklevel=3,
         )
-
-
-def _refuse_rounded(who: str, storage: Storage, spaces: Spaces) -> None:
-    """Raise OracleError if the memory cannot hold the observations in the dtype `storage`."""
     if storage == "uint8" and not spaces.bytes:
         raise OracleError(
-            f"{who}: `storage` is uint8, and some observed numbers are no integers from 0 to 255; expected a space of "
-            "dtype uint8. Set `storage` to float32 or float16."
+            f"{title(id)}: `storage` is uint8, and some observed numbers are no integers from 0 to 255; expected a "
+            "space of dtype uint8. Set `storage` to float32 or float16."
         )
+    return spaces
 
 
 @final
@@ -202,8 +200,11 @@ class Nature:
         counts = {"env_steps": self._env_steps, "begun_anew": self._begun_anew, "episodes": self._episodes.state()}
         step = {"underway": underway, "told": tuple(each.clone() for each in self._told)}
         history = {"observed": self._observed.clone(), "history": self._histories.state()}
-        scales = {} if self._scales is None else {SCALES: self._scales.state()}
-        return {"replay": self._replay.state(), **counts, **step, **history, **scales}
+        return {"replay": self._replay.state(), **counts, **step, **history, **self.learned()}
+
+    def learned(self) -> State:
+        """Return what an evaluation needs of `state`: the statistics that scale observations."""
+        return {} if self._scales is None else {SCALES: self._scales.state()}
 
     def load(self, state: State) -> None:
         """Continue exactly from a saved state: repeat the steps of the current episodes. Blocks until this is done."""

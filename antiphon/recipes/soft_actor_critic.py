@@ -1,6 +1,7 @@
 """Experiments with soft actor-critic: a random Actor, whose entropy is part of its objective."""
 
 from collections.abc import Mapping
+from functools import partial
 
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.library.random_policy import RandomPolicy
@@ -10,7 +11,7 @@ from antiphon.oracles import gaussian
 from antiphon.recipes.common.control_table import ControlTable, options, parts
 from antiphon.recipes.common.recipe import Evaluation, Recipe, deepened
 from antiphon.recipes.common.tables import EvaluationTable, Positive
-from antiphon.recipes.dac import evaluate as played
+from antiphon.recipes.dac import FIGURES, evaluate as played, film as filmed
 
 
 class SoftActorCriticTable(ControlTable):
@@ -51,6 +52,8 @@ RECIPE = Recipe(
     SoftActorCriticTable,
     build,
     evaluate,
+    figures={"Critic": FIGURES["Critic"]},
+    film=partial(filmed, act=RandomPolicy.median),
     scaled=scaled,
     suite="antiphon.checks.suites.soft_actor_critic:SUITE",
 )

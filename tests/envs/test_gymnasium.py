@@ -256,19 +256,16 @@ ENVIRONMENTS += [
 ]
 
 ALL = ReplayOptions(True, True, n_step=3, storage="float16", priority_alpha=0.6)
+HOWS = (
+    {"stagger": 40},
+    {"overlap": True},
+    {"overlap": True, "vectorization": "async"},
+    {"overlap": True, "options": ALL},
+)
 
 
 @pytest.mark.parametrize("id, keywords", ENVIRONMENTS)
-@pytest.mark.parametrize(
-    "how",
-    [
-        {"stagger": 40},
-        {"overlap": True},
-        {"overlap": True, "vectorization": "async"},
-        {"overlap": True, "options": ALL},
-    ],
-    ids=["stagger", "overlap", "overlap, async", "overlap, all options"],
-)
+@pytest.mark.parametrize("how", HOWS, ids=["stagger", "overlap", "overlap, async", "all options"])
 def test_a_loaded_nature_goes_on_as_if_nothing_had_happened(id, keywords, how):
     declaration = small(id, keywords=keywords, **how)
     _, step, _, *further = declaration.questions
@@ -393,18 +390,10 @@ def test_refusals(make, text):
 
 def test_a_diverged_player_is_told_apart_from_its_environment():
     oracle = nature(Line, envs=2, batch=1, warmup=0).make(seed=0)
-    with pytest.raises(OracleError) as refused:
+    with pytest.raises(OracleError, match=r"'Line' was handed an action in step 0 .* finite numbers"):
         act(oracle, torch.full((1, 2, 1), torch.nan))
-    assert str(refused.value) == (
-        "environment 'Line' was handed an action in step 0 that is NaN or infinite; expected finite numbers. "
-        "A player diverged: lower its learning rate, or bound its output."
-    )
 
 
 def test_replay_before_the_first_step_is_refused():
-    with pytest.raises(OracleError) as refused:
+    with pytest.raises(OracleError, match=r"'Line' was asked for a replay before its first step; .* Let acting come"):
         small(Line).make(seed=0).answer("replay", (), 0)
-    assert str(refused.value) == (
-        "environment 'Line' was asked for a replay before its first step; expected a step to remember. "
-        "Let acting come before learning in the round, or start learning in a later one."
-    )

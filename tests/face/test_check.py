@@ -54,7 +54,7 @@ def test_a_broken_promise_is_told_and_exits_1(place, antiphon):
 def test_bad_input_is_refused(place, antiphon):
     nothing = antiphon("check")
     assert (nothing.code, nothing.out) == (2, "")
-    assert nothing.error.startswith("error: check was given no grammar; expected one or more of backprop, ")
+    assert nothing.error.startswith("error: check was given no grammar; expected one or more of adjusted-game, ")
     both = antiphon("check", "--all", "backprop")
     assert both.code == 2
     assert both.error.startswith("error: check was given --all and names; expected one or more of ")

@@ -14,7 +14,7 @@ from antiphon.runs.run import run_experiment
 
 TINY = {"rounds": 12, "rounds_per_report": 2, "checkpoint_every": 12, "keep_checkpoints": 1, "evaluation.episodes": 2}
 DAC = {"dac.widths": [4], "dac.batch": 4, "dac.envs": 2, "dac.warmup": 4, "dac.learn_from": 3}
-DAC |= {"dac.keywords.max_episode_steps": 5}
+DAC |= {"dac.keywords.max_episode_steps": 5, "dac.normalize_observations": True}
 LAST = "checkpoints/round-000000012"
 
 

@@ -166,11 +166,12 @@ def test_passes_have_a_cadence_and_what_is_outside_plays_every_round(begun):
     assert {node.query_pass for node in graph.nodes} == {"round"}
 
 
-def test_an_edge_between_passes_is_refused(begun, refusal):
+def test_a_value_of_a_pass_that_rests_is_refused(begun, refusal):
     q, x, _ = begun
-    with q.query_pass("act"):
-        q.player("A", TanhLayer, 3, 2)(x)
-    assert refusal(GrammarError, q.graph).startswith("node 'A' of pass 'act' takes Nature.sample of pass 'round';")
+    with q.query_pass("act", every=2):
+        acted = q.player("A", TanhLayer, 3, 2)(x)  # the other way round is allowed
+    q.player("B", TanhLayer, 2, 2)(acted)
+    assert refusal(GrammarError, q.graph).startswith("node 'B' of pass 'round' takes A of pass 'act', which rests")
 
 
 def test_a_pass_inside_a_pass_is_refused(begun, refusal):

@@ -39,6 +39,8 @@ class ControlTable(Table):
     widths: hidden widths of every player's network.
     deadline: seconds that a step may take with vectorization "async".
     overlap: whether an environment step runs during the rest of the round, and ends at the next observation.
+    stagger: the first episode of copy i is cut after stagger * i // envs steps, so that the copies do not end their
+    episodes together. Choose the length of an episode; 0 cuts none.
     normalize_*, n_step, storage, priority_alpha: see `ReplayOptions`. The exponent of the importance weights is
     priority_beta at first, and changes linearly to 1 within priority_rounds rounds; 0 rounds keep it.
     channels: output channels of the convolutions of Encoder, a player that turns pictures into `features` numbers; an
@@ -61,6 +63,7 @@ class ControlTable(Table):
     vectorization: Literal["sync", "async"] = "sync"
     deadline: Seconds = 60.0
     overlap: bool = False
+    stagger: Index = 0
     normalize_observations: bool = False
     normalize_rewards: bool = False
     n_step: Count = 1
@@ -104,6 +107,7 @@ def parts(table: ControlTable, policy: type[nn.Module] = Policy) -> Parts:
         vectorization=table.vectorization,
         deadline=table.deadline,
         overlap=table.overlap,
+        stagger=table.stagger,
         options=replay_options(table),
     )
     action, widths = spaces.action, tuple(table.widths)
