@@ -51,7 +51,8 @@ def culprits(kind: str, grammar: Grammar, mutant: Grammar, message: Port) -> set
         moved = {port.node for name, inputs in takers.items() for port in {*inputs} ^ {*before[name]}}
         # The chain rule has no maps and no taps. Nothing says which end of their edge is wrong.
         ends = {name for name in moved if isinstance(grammar.response.by_name[name], Map | Tap)}
-        return {*takers} | ends | (moved if about_one_value(grammar, moved) else set())
+        # If players have losses of their own, the products of one node that are exchanged are right for another player.
+        return {*takers} | ends | ({*grammar.response.by_name} if has_own_losses(grammar) else set())
     takers = {each.name for each in mutant.response.nodes if message in each.inputs}
     if kind in ("other use", "other owner"):  # or where what was told before is missing
         delivered = {each.name for each in mutant.response.deliveries if each.message.node in takers}
@@ -64,18 +65,10 @@ def culprits(kind: str, grammar: Grammar, mutant: Grammar, message: Port) -> set
     return {each.name for each in in_line}  # of two in a row nobody can say which was put in
 
 
-def about_one_value(grammar: Grammar, names: set[str]) -> bool:
-    """Whether these products tell the same value: players with losses of their own are told different gradients of it.
-
-    If two of them are exchanged, nothing says which end of their edge is wrong.
-    """
-    nodes = [grammar.response.by_name[name] for name in names]
-    told = [
-        {grammar.query.by_name[node.of].inputs[index] for index in node.toward}
-        for node in nodes
-        if isinstance(node, Product)
-    ]
-    return len(told) == len(nodes) > 1 and bool(set.intersection(*told))
+def has_own_losses(grammar: Grammar) -> bool:
+    """Whether a node has several products: one for each group of losses that belong to different players."""
+    products = [each.of for each in grammar.response.nodes if isinstance(each, Product)]
+    return len(products) > len(set(products))
 
 
 def truncated(grammar: Grammar) -> set[str]:
