@@ -15,6 +15,7 @@ from antiphon.checks.recorded import RecordedRound
 from antiphon.checks.suite import Case
 from antiphon.grammars import Descent, Exact, Grammar, Guarantee, Insulated, Port, SignCorrect
 from antiphon.grammars.maps import negate
+from antiphon.grammars.query import Kind
 from antiphon.grammars.response import Map, Product, Tap
 from antiphon.recipes import LIBRARY
 
@@ -71,9 +72,16 @@ def has_own_losses(grammar: Grammar) -> bool:
     return len(products) > len(set(products))
 
 
-def truncated(grammar: Grammar) -> set[str]:
-    """The products whose reference plays the steps of a scan in another way: no reference for what they are told."""
-    return {each.name for each in grammar.response.nodes if isinstance(each, Product) and each.truncation is not None}
+def without_reference(grammar: Grammar) -> set[str]:
+    """The products that have no reference for what they are told.
+
+    The reference plays the steps of a truncated scan in another way. And no loss depends on a node that Q asks only for
+    its product, as the layers with the signs of their weights.
+    """
+    taken = {port.node for node in grammar.query.nodes for port in node.inputs}
+    products = [each for each in grammar.response.nodes if isinstance(each, Product)]
+    alone = {each.name for each in grammar.query.nodes if each.kind is not Kind.LOSS} - taken
+    return {each.name for each in products if each.truncation is not None or each.of in alone}
 
 
 def mutants(name: str, seed: int) -> Iterator[tuple[str, set[str], list[Measured], set[str]]]:
@@ -90,7 +98,7 @@ def mutants(name: str, seed: int) -> Iterator[tuple[str, set[str], list[Measured
             hit = changed(whole.places.perturbed, wrong.places.perturbed)
             if hit & exact:
                 found = [each for promise in promises for each in measure(promise, wrong) if not each.kept]
-                blame = culprits(kind, grammar, mutant, message) | truncated(grammar)
+                blame = culprits(kind, grammar, mutant, message) | without_reference(grammar)
                 yield f"{case.name}: {kind} {message!r}", hit & exact, found, blame
 
 

@@ -16,18 +16,24 @@ from antiphon.recipes import LIBRARY
 ONE_ROUND = (Exact, SignCorrect, Descent, Insulated)
 """Promises that are measured on a single round. The others are statistical: each names its own margin."""
 
-LEARNERS = {
+SLOW = [
+    "adjusted-game",
     "byol",
-    "sign-symmetry",
-    "feedback-alignment",
     "direct-feedback-alignment",
+    "feedback-alignment",
     "forward-forward",
+    "gated-game",
+    "maml",
+    "recurrent",
+    "reinforce",
+    "sign-symmetry",
+    "soft-actor-critic",
     "synthetic-gradients",
-}
-SEEDS = defaultdict(
-    lambda: 500,
-    dict.fromkeys(("gated-game", "recurrent", "reinforce", "target-propagation", "truncated-bptt", *LEARNERS), 80),
-)
+    "target-propagation",
+    "truncated-bptt",
+    "wgan-gp",
+]
+SEEDS = defaultdict(lambda: 200, dict.fromkeys(SLOW, 40))
 """The number of random instances, by grammar. Instances of the named ones take longer than a tenth of a second."""
 
 PROMISES = {
