@@ -13,24 +13,13 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from antiphon.grammars import (
-    Factory,
-    Grammar,
-    Objective,
-    OracleDeclaration,
-    QueryDraft,
-    Value,
-    chain_rule,
-    exact,
-    gradient,
-    maximise,
-    minimise,
-    typed,
-)
+from antiphon.grammars import Factory, Grammar, OracleDeclaration, QueryDraft, Value, chain_rule, exact, typed
 from antiphon.grammars.draft import BrickHandle, PlayerHandle
 from antiphon.grammars.library.game import refuse_other_names
 from antiphon.grammars.library.gan import discernment, unconvinced
 from antiphon.grammars.library.unlabelled import first
+from antiphon.grammars.objective import Objective, maximise, minimise
+from antiphon.grammars.second_order import gradient
 
 Losses: TypeAlias = Mapping[PlayerHandle | BrickHandle, Value]
 """The loss of each player in a draft. It has to depend on all of these players."""

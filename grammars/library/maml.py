@@ -7,20 +7,9 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from antiphon.grammars import (
-    Factory,
-    Grammar,
-    OracleDeclaration,
-    QueryDraft,
-    chain_rule,
-    exact,
-    gradient,
-    minimise,
-    parameters_of,
-    played_at,
-    typed,
-)
+from antiphon.grammars import Factory, Grammar, OracleDeclaration, QueryDraft, chain_rule, exact, minimise, typed
 from antiphon.grammars.numbers import Count, Positive
+from antiphon.grammars.second_order import gradient, parameters_of, played_at
 
 
 @typed

@@ -7,21 +7,18 @@ is asked at both s and s'. Semi-gradient and residual gradient differ only in th
 
 from antiphon.grammars import (
     Cadence,
-    Exact,
     Factory,
     Grammar,
-    Insulated,
     OracleDeclaration,
-    PlayerLoss,
     QueryDraft,
     Value,
     chain_rule,
     minimise,
-    promised,
     typed,
 )
 from antiphon.grammars.bellman import bellman_error, held_square, mean_product, mean_square
 from antiphon.grammars.chain_rule import cut_at
+from antiphon.grammars.guarantee import Exact, Insulated, PlayerLoss, promised
 from antiphon.grammars.library.experience import Experience, experience, experience_twice
 
 

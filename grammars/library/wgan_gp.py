@@ -5,19 +5,10 @@ Gulrajani et al. 2017, Improved training of Wasserstein GANs.
 
 from torch import Tensor
 
-from antiphon.grammars import (
-    Factory,
-    Grammar,
-    OracleDeclaration,
-    QueryDraft,
-    chain_rule,
-    exact,
-    gradient,
-    minimise,
-    typed,
-)
+from antiphon.grammars import Factory, Grammar, OracleDeclaration, QueryDraft, chain_rule, exact, minimise, typed
 from antiphon.grammars.library.unlabelled import first
 from antiphon.grammars.numbers import Positive
+from antiphon.grammars.second_order import gradient
 
 
 @typed

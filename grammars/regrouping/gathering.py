@@ -11,16 +11,7 @@ from antiphon.errors import GrammarError
 from antiphon.grammars.query import Port, QueryGraph
 from antiphon.grammars.regrouping.contraction import Contraction
 from antiphon.grammars.regrouping.group import Group
-from antiphon.grammars.response import (
-    PARAMETERS,
-    Deliver,
-    Product,
-    ResponseGraph,
-    ResponseNode,
-    Sum,
-    Tap,
-    redirected,
-)
+from antiphon.grammars.response import PARAMETERS, Deliver, Product, ResponseGraph, ResponseNode, Sum, Tap, redirected
 from antiphon.grammars.walks import components, ordered
 from antiphon.grammars.writing import Message, ProductHandle, ResponseDraft
 
