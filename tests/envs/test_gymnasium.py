@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import re
 from contextlib import closing
 from itertools import chain
 from typing import Any, ClassVar
@@ -383,9 +384,8 @@ def test_an_environment_that_a_module_registers(tmp_path, monkeypatch):
     ],
 )
 def test_refusals(make, text):
-    with pytest.raises(OracleError) as refused:
+    with pytest.raises(OracleError, match=f"^{re.escape(text)}$"):
         make()
-    assert str(refused.value) == text
 
 
 def test_a_diverged_player_is_told_apart_from_its_environment():
