@@ -205,7 +205,7 @@ class Hosted:
         asked = {name: state for name, each in found.items() if (state := _learned(each) if learned else each.state)}
         # A copy: code of a user may return tensors that it goes on to change.
         states = {name: map_tensors(state(), lambda value: value.to(CPU, copy=True)) for name, state in asked.items()}
-        return states if first else {}
+        return {name: state for name, state in states.items() if state or not learned} if first else {}
 
     @property
     def shared(self) -> tuple[str, ...]:

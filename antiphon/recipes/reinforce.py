@@ -4,13 +4,12 @@ from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import Field
-from torch.distributions import Normal
 
 from antiphon.envs import digits_arrays
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.library.generative import DenseAnalysis
-from antiphon.grammars.library.reinforce import reinforce, switches
+from antiphon.grammars.library.reinforce import gaussian_units, reinforce, switches
 from antiphon.grammars.oracle import State
 from antiphon.grammars.query import Port
 from antiphon.grammars.seeds import forked
@@ -41,7 +40,7 @@ def build(table: ReinforceTable) -> Grammar:
     nature, layers = network_of("reinforce", table, apart=True)
     baseline = Factory.of(DenseAnalysis, example_of(nature), 1, tuple(table.baseline_widths))
     if table.units == "gaussian":
-        return reinforce(nature, layers, baseline, Factory.of(Normal, table.sigma))
+        return reinforce(nature, layers, baseline, Factory.of(gaussian_units, table.sigma))
     switched = {name: layer for name, layer in layers.items() if not name.startswith("Bend")}
     return reinforce(nature, switched, baseline, Factory(switches))
 

@@ -14,6 +14,7 @@ from antiphon.grammars.cadence import Cadence
 from antiphon.grammars.draft import BrickHandle, CloneHandle, OracleHandle, PlayerHandle, QueryDraft, Value
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.guarantee import Exact, Guarantee, Insulated, promised
+from antiphon.grammars.library.networks import beside
 from antiphon.grammars.objective import Objective
 from antiphon.grammars.oracle import OracleDeclaration
 
@@ -157,4 +158,4 @@ def smoothed(action: Tensor, noise: Tensor, clip: float, low: Sequence[float], h
 
     low, high: the bounds of each dimension; they may be infinite.
     """
-    return torch.clamp(action + noise.clamp(-clip, clip), action.new_tensor(low), action.new_tensor(high))
+    return torch.clamp(action + noise.clamp(-clip, clip), beside(action, low), beside(action, high))

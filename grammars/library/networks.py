@@ -46,6 +46,11 @@ class Perceptron(nn.Sequential):
         super().__init__(*rectified(inputs, outputs, widths))
 
 
+def beside(x: Tensor, numbers: Sequence[float]) -> Tensor:
+    """Return the numbers as a tensor with the dtype of x, on its device."""
+    return torch.tensor(numbers, dtype=x.dtype).to(x.device)
+
+
 @final
 class Within(nn.Module):
     """A layer that maps each number into the interval of its dimension: (batch, width) -> (batch, width). Bounds may be
@@ -63,7 +68,7 @@ class Within(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return x, (batch, width), mapped into the intervals."""
-        low, high = x.new_tensor(self._low), x.new_tensor(self._high)
+        low, high = beside(x, self._low), beside(x, self._high)
         below, above = torch.isfinite(low), torch.isfinite(high)
         # Values that are not chosen must be finite too, because their gradient is multiplied by zero.
         floor, ceiling = low.where(below, 0.0), high.where(above, 0.0)

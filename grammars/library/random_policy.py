@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid, softplus
 
-from antiphon.grammars.library.networks import Within, rectified
+from antiphon.grammars.library.networks import Within, beside, rectified
 from antiphon.grammars.numbers import Count
 from antiphon.grammars.typed import typed
 
@@ -52,7 +52,7 @@ class RandomPolicy(nn.Module):
 
     def _log_slope(self, x: Tensor) -> Tensor:
         """Return the logarithm of the derivative of `Within` at each number: (batch, action) -> (batch, action)."""
-        low, high = x.new_tensor(self.low), x.new_tensor(self.high)
+        low, high = beside(x, self.low), beside(x, self.high)
         below, above = torch.isfinite(low), torch.isfinite(high)
         half = torch.where(below & above, (high - low) / 2, 1.0)
         between = half.log() + 2 * (math.log(2) - x - softplus(-2 * x))

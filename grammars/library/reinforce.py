@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor
-from torch.distributions import Bernoulli, Distribution
+from torch.distributions import Bernoulli, Distribution, Normal
 from torch.nn.functional import cross_entropy
 
 from antiphon.grammars import Factory, Grammar, OracleDeclaration, QueryDraft, Value, chain_rule, minimise, score, typed
@@ -20,6 +20,11 @@ from antiphon.grammars.stochastic import DENSITY
 def switches(logits: Tensor) -> Distribution:
     """Return the density of independent units that are 1 with the probability sigmoid(logits), and else 0."""
     return Bernoulli(logits=logits)
+
+
+def gaussian_units(means: Tensor, deviation: float) -> Distribution:
+    """Return the density of independent normal units. The deviation is made where the means are, without a copy."""
+    return Normal(means, means.new_full((), deviation))
 
 
 @typed

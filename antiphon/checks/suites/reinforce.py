@@ -5,7 +5,6 @@ import random
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Normal
 from torch.nn.functional import cross_entropy, logsigmoid
 
 from antiphon.checks.suite import Case, Suite
@@ -14,7 +13,7 @@ from antiphon.checks.suites.random_networks import promising, random_layers
 from antiphon.envs import arrays
 from antiphon.grammars import Estimated, Factory, Grammar, PlayerLoss, Port
 from antiphon.grammars.library.networks import Perceptron
-from antiphon.grammars.library.reinforce import reinforce, switches
+from antiphon.grammars.library.reinforce import gaussian_units, reinforce, switches
 
 MANY = 2000
 """Size of the batch of instances whose mean response is measured."""
@@ -23,14 +22,14 @@ MANY = 2000
 def networks(seed: int) -> Grammar:
     """Make a grammar of a random network with two hidden layers of switches, or of units with normal noise."""
     inputs, layers, classes = random_layers(seed, hidden=2)
-    units = random.Random(seed).choice([Factory(switches), Factory.of(Normal, 0.5)])
+    units = random.Random(seed).choice([Factory(switches), Factory.of(gaussian_units, 0.5)])
     baseline = Factory.of(Perceptron, inputs, 1, (4,))
     return promising(reinforce(labelled(seed, (inputs,), classes), layers, baseline, units), without=Estimated)
 
 
 def normal(seed: int) -> Grammar:
     """Make a grammar of normal units. torch computes the gradient along their reparametrised path."""
-    return promising(_many(seed, Factory.of(Normal, 1.0)), Estimated(("Hidden",), draws=40), without=Estimated)
+    return promising(_many(seed, Factory.of(gaussian_units, 1.0)), Estimated(("Hidden",), draws=40), without=Estimated)
 
 
 def enumerated(seed: int) -> Grammar:
