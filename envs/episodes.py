@@ -42,7 +42,7 @@ class Episodes:
             self._returns[over] = self._lengths[over] = 0
 
     def state(self) -> State:
-        """Return sums of the current episodes, the number of all episodes, and returns and lengths of the newest."""
+        """Return what `load` needs: the rewards and steps of the current episodes so far, and the finished episodes."""
         sums = {"returns": torch.from_numpy(self._returns.copy()), "lengths": torch.from_numpy(self._lengths.copy())}
         return {**sums, "recent": list(self._recent), "count": self._count, "newest": self._newest}
 

@@ -41,7 +41,7 @@ class ObservationScale:
         self._prepare()
 
     def __call__(self, observed: Tensor) -> Tensor:
-        """Return scaled observations in new memory: (n, width) float32 -> (n, width) float32."""
+        """Return the observations, (n, width), scaled: a new tensor."""
         return observed.sub(self._mean).div_(self._deviation).clamp_(-CLIP, CLIP)
 
     def state(self) -> State:
@@ -77,7 +77,7 @@ class RewardScale:
         self._returns[done] = 0
 
     def __call__(self, reward: Tensor) -> Tensor:
-        """Return scaled rewards in new memory: (n,) -> (n,)."""
+        """Return the rewards, (n,), scaled: a new tensor."""
         return reward.div(float(np.sqrt(self._running.var + EPSILON))).clamp_(-CLIP, CLIP)
 
     def state(self) -> State:
@@ -109,7 +109,7 @@ class Scales:
             self._rewards.update(reward, done)
 
     def observation(self, observed: Tensor) -> Tensor:
-        """Return the scaled observations in new memory, (n, width)."""
+        """Return the observations, (n, width), scaled if this is asked: a new tensor."""
         return observed.clone() if self._observations is None else self._observations(observed)
 
     def reward(self, reward: Tensor) -> Tensor:

@@ -48,7 +48,10 @@ class Priorities:
         self._set(rows, size)
 
     def draw(self, batch: int, filled: int, generator: torch.Generator) -> Tensor:
-        """Draw rows among the first `filled` rows, (batch,) int64."""
+        """Return the numbers of `batch` rows, (batch,) int64. A row is drawn in proportion to its priority.
+
+        filled: the number of rows in memory; only these are drawn.
+        """
         share = torch.rand(batch, generator=generator, dtype=torch.float64).numpy()
         # Rounding may lead just past the last row.
         return torch.from_numpy(np.minimum(self._sums.find(share * self._sums.total), filled - 1))

@@ -23,7 +23,7 @@ class Cadence:
         return round >= self.start and (round - self.start) % self.every == 0
 
     def within(self, other: "Cadence") -> bool:
-        """Whether every round of this cadence is a round of the other one.
+        """Return whether the other cadence plays in every round in which this one plays.
 
         >>> Cadence(4, start=6).within(Cadence(2)), Cadence(3).within(Cadence(2))
         (True, False)

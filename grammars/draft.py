@@ -143,10 +143,10 @@ class QueryDraft:
     def sample(
         self, name: str, density: Callable[..., Any] | Factory, *arguments: Any, **keywords: Any
     ) -> StochasticHandle:
-        """Declare a stochastic node, and return its handle: called on a density's parameters, it samples a value.
+        """Declare a node that draws its value at random. Return its handle: call it with the density's parameters.
 
-        density: a class of `torch.distributions`, or a function that makes one; it takes the parameters, and then
-        `arguments`. The sample depends on the run's seed, the node and the round only.
+        density: a class of `torch.distributions`, or a function that returns a distribution. It is called with the
+        parameters, and then with `arguments`. The sample depends on the run's seed, the node and the round only.
         """
         self._take(name)
         return StochasticHandle(self, name, Factory.of(density, *arguments, **keywords))
